@@ -1,0 +1,108 @@
+"""The commands, and nothing else."""
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from course import doctor as examination
+from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
+from course.processes import ProjectProblem, RedisProblem
+from course.runner import run_project
+
+app = typer.Typer(
+    help="WebSockets and Celery: a course in five chapters.",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+
+ChapterArgument = Annotated[
+    str, typer.Argument(help="A chapter's number or name: 05 or celery-signals.")
+]
+
+
+def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
+    """Print the problem, and return what to raise."""
+    Console(stderr=True, highlight=False).print(f"[red]Error:[/] {problem}", soft_wrap=True)
+    return typer.Exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def chapters(context: typer.Context) -> None:
+    """The chapters, when no command is given."""
+    if context.invoked_subcommand:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Chapter")
+    table.add_column("What works now")
+    for chapter in all_chapters():
+        table.add_row(f"[bold]{chapter}[/]", chapter.summary)
+    console.print(table)
+    console.print("\nRun one with [bold]./course run 05[/]; see also [bold]./course --help[/].")
+
+
+@app.command()
+def run(
+    chapter: ChapterArgument = "05",
+    port: Annotated[int, typer.Option(help="The page's port.", min=1, max=65535)] = 8010,
+    newsletter_port: Annotated[
+        int, typer.Option(help="The newsletter service's port.", min=1, max=65535)
+    ] = 8011,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = True,
+) -> None:
+    """Run all processes of a chapter under one log; Ctrl-C ends them all.
+
+    Example: ./course run 01 --port 8020
+    """
+    try:
+        folder = find_chapter(chapter).folder
+        code = run_project(folder, port, newsletter_port, open_page)
+    except (UnknownChapter, ProjectProblem, RedisProblem) as problem:
+        raise fail(problem) from None
+    raise typer.Exit(code)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(
+    context: typer.Context,
+    chapter: Annotated[
+        str | None, typer.Argument(help="A chapter's number or name. None: every test.")
+    ] = None,
+) -> None:
+    """Run every test, or those of one chapter. What follows goes to pytest.
+
+    Example: ./course test 05 -k websocket
+    """
+    options = list(context.args)
+    paths: list[str] = []
+    if chapter and chapter.startswith("-"):
+        options.insert(0, chapter)
+    elif chapter:
+        try:
+            paths = [str(find_chapter(chapter).folder)]
+        except UnknownChapter as problem:
+            raise fail(problem) from None
+    command = [sys.executable, "-m", "pytest", *paths, *options]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, env=os.environ, check=False).returncode)
+
+
+@app.command()
+def doctor() -> None:
+    """Look for what the course needs on this machine, and say how to get what is missing."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    findings = examination.examine()
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.is_good else "[red]✗[/]"
+        table.add_row(mark, finding.what, finding.found)
+        if not finding.is_good:
+            table.add_row("", "", f"[bold]{finding.remedy}[/]")
+    console.print(table)
+    raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
