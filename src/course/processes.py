@@ -91,8 +91,10 @@ class Process:
     ) -> None:
         self.name = name
         self.lines: deque[str] = deque(maxlen=400)
+        # With exec there is no shell left between us and the server: our signals reach it.
+        is_simple = not set("&|;()") & set(command)
         self._popen = subprocess.Popen(
-            command,
+            f"exec {command}" if is_simple else command,
             shell=True,
             cwd=cwd,
             env=env,
@@ -108,10 +110,11 @@ class Process:
 
     def _read(self, on_line: Callable[[str, str], None] | None) -> None:
         assert self._popen.stdout is not None
-        for line in self._popen.stdout:
-            self.lines.append(line.rstrip("\n"))
-            if on_line:
-                on_line(self.name, line.rstrip("\n"))
+        with self._popen.stdout as output:
+            for line in output:
+                self.lines.append(line.rstrip("\n"))
+                if on_line:
+                    on_line(self.name, line.rstrip("\n"))
 
     @property
     def pid(self) -> int:

@@ -5,7 +5,6 @@ from typing import Any
 
 from celery import Celery, current_app, states
 from celery.signals import task_failure, task_postrun, task_revoked
-from celery.worker.request import Request
 from pydantic import BaseModel
 
 from project.config import settings
@@ -76,5 +75,5 @@ def task_failure_handler(task_id: str, **kwargs: Any) -> None:
 
 
 @task_revoked.connect
-def task_revoked_handler(request: Request, **kwargs: Any) -> None:
+def task_revoked_handler(request: Any, **kwargs: Any) -> None:
     task_postrun_handler(request.id)

@@ -37,14 +37,14 @@ export async function request(method, path, { json, signal } = {}) {
   const headers = json ? { "Content-Type": "application/json" } : {};
   const body = json && JSON.stringify(json);
   totals.requests += 1;
-  add("→", `${method} ${path}`, body);
+  add("→ sent", `${method} ${path}`, body);
   try {
     const answer = await fetch(path, { method, headers, body, signal });
     const text = await answer.text();
-    add("←", `${answer.status} ${answer.statusText}`, text);
+    add("← received", `${answer.status} ${answer.statusText}`, text);
     return { status: answer.status, body: parse(text) };
   } catch (error) {
-    add("✕", `${error.name}: ${error.message}`);
+    add("✕ ended", `${error.name}: ${error.message}`);
     return { status: 0, body: { detail: "The server does not answer." } };
   }
 }
@@ -61,12 +61,12 @@ function parse(text) {
 export function openSocket(path) {
   const socket = new WebSocket(location.origin.replace(/^http/, "ws") + path);
   totals.sockets += 1;
-  add("→", `WebSocket ${path}`);
-  socket.addEventListener("open", () => add("←", "101 Switching Protocols"));
+  add("→ sent", `WebSocket ${path}`);
+  socket.addEventListener("open", () => add("← received", "101 Switching Protocols"));
   socket.addEventListener("message", (event) => {
     totals.frames += 1;
-    add("←", `frame ${event.data}`, event.data);
+    add("← received", `frame ${event.data}`, event.data);
   });
-  socket.addEventListener("close", (event) => add("✕", `closed with ${event.code}`));
+  socket.addEventListener("close", (event) => add("✕ ended", `closed with ${event.code}`));
   return socket;
 }

@@ -1,0 +1,83 @@
+"""Chapter 1: the page polls."""
+
+import re
+
+from playwright.sync_api import Page, Request
+from playwright.sync_api import expect as expect_page
+
+from course.testkit import RunningProject, expect, expect_that
+
+FOLLOW = "project/subscriptions/static/follow.js"
+
+
+def test_page_asks_once_a_second(project: RunningProject, page: Page) -> None:
+    """The page makes one POST, then one GET a second, and none after the final state."""
+    asked: list[tuple[str, float]] = []
+    under_way: set[str] = set()
+    overlaps: list[str] = []
+
+    def on_request(request: Request) -> None:
+        if "/task_status/" in request.url:
+            if under_way:
+                overlaps.append(request.url)
+            under_way.add(request.url)
+
+    page.on("request", on_request)
+    page.on("requestfinished", lambda request: under_way.discard(request.url))
+    page.on("request", lambda request: asked.append((request.method, request.url)))
+    page.goto(project.url)
+    asked.clear()
+    page.get_by_label("e-mail").fill("slow+1.2@example.com")
+    page.get_by_role("button").click()
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+
+    posts = [url for method, url in asked if method == "POST"]
+    gets = [url for method, url in asked if "/task_status/" in url]
+    expect("the number of POSTs", len(posts), 1, look_at=FOLLOW)
+    expect_that(
+        2 <= len(gets) <= 3,
+        "one GET a second, 2 or 3 for a task of 1.2 s",
+        f"{len(gets)} GETs",
+        usually="the page asks too often, or not at all",
+        look_at=FOLLOW,
+    )
+    expect("questions asked while another was on its way", overlaps, [], look_at=FOLLOW)
+
+    # The wire panel counts what went over the wire.
+    expect_page(page.locator("#totals")).to_have_text(re.compile(f"^{1 + len(gets)} requests, "))
+
+    # After the final state the page is quiet.
+    page.wait_for_timeout(1_200)
+    after = [url for method, url in asked if "/task_status/" in url]
+    expect(
+        "the GETs 1.2 s after the result",
+        len(after),
+        len(gets),
+        usually="the page does not stop at SUCCESS, FAILURE or REVOKED",
+        look_at=FOLLOW,
+    )
+
+
+def test_page_goes_on_when_the_server_was_away(
+    project: RunningProject, page: Page, troubles: list[str]
+) -> None:
+    """When an answer is missing the page says so, asks again, and shows the result in the end."""
+    page.goto(project.url)
+    page.route("**/task_status/*", lambda route: route.fulfill(status=503, json={"detail": "Busy."}))
+    page.get_by_label("e-mail").fill("slow+0.5@example.com")
+    page.get_by_role("button").click()
+    expect_page(page.locator("#notice")).to_contain_text("again")
+    page.unroute("**/task_status/*")
+    troubles.clear()  # the browser's own note of each 503
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+
+
+def test_each_question_costs_a_lookup(project: RunningProject) -> None:
+    """What is still wrong: every question is a request, and a look-up in Redis."""
+    task_id = project.subscribe("slow+0.2@example.com")
+    project.until_final(task_id)
+    before = project.calls("get")
+    for _ in range(10):
+        project.status(task_id)
+    lookups = project.calls("get") - before
+    expect("the look-ups in Redis for ten questions", lookups, 10)

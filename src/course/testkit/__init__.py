@@ -1,0 +1,9 @@
+"""The test kit: a project's real processes, clients for them, and messages that help.
+
+Nothing here, and no test that uses it, imports the project: what is judged is what it does.
+"""
+
+from course.testkit.expect import eventually, expect, expect_that
+from course.testkit.project import RunningProject, TaskStatus, run_async
+
+__all__ = ["RunningProject", "TaskStatus", "eventually", "expect", "expect_that", "run_async"]

@@ -1,0 +1,60 @@
+"""Expectations whose failures say what was expected, what was seen, and what that usually means."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class NotAsExpected(AssertionError):
+    """What a project did was not what the chapter asks for."""
+
+    def __init__(self, expected: str, seen: str, usually: str = "", look_at: str = "") -> None:
+        self.expected, self.seen, self.usually, self.look_at = expected, seen, usually, look_at
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        lines = [f"expected: {self.expected}", f"seen:     {self.seen}"]
+        if self.usually:
+            lines.append(f"usually:  {self.usually}")
+        if self.look_at:
+            lines.append(f"look at:  {self.look_at}")
+        return "\n" + "\n".join(lines)
+
+
+def expect(what: str, seen: Any, expected: Any, *, usually: str = "", look_at: str = "") -> None:
+    """Fail unless `seen == expected`; `what` names the thing that is compared."""
+    __tracebackhide__ = True
+    if seen != expected:
+        raise NotAsExpected(f"{what}: {expected!r}", repr(seen), usually, look_at)
+
+
+def expect_that(
+    condition: bool, expected: str, seen: Any, *, usually: str = "", look_at: str = ""
+) -> None:
+    """Fail unless the condition holds."""
+    __tracebackhide__ = True
+    if not condition:
+        raise NotAsExpected(
+            expected, seen if isinstance(seen, str) else repr(seen), usually, look_at
+        )
+
+
+def eventually(
+    look: Callable[[], Any],
+    condition: Callable[[Any], bool],
+    expected: str,
+    *,
+    within: float,
+    usually: str = "",
+    look_at: str = "",
+) -> Any:
+    """Look until the condition holds for what is seen, and return that; fail after `within` s."""
+    __tracebackhide__ = True
+    deadline = time.monotonic() + within
+    while True:
+        seen = look()
+        if condition(seen):
+            return seen
+        if time.monotonic() > deadline:
+            raise NotAsExpected(f"within {within:g} s, {expected}", repr(seen), usually, look_at)
+        time.sleep(0.02)

@@ -1,0 +1,122 @@
+"""The pytest plugin: which project is under test, and the fixtures that give tests access to it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from course.doctor import find_browser, how_to_get_a_browser
+from course.processes import ProjectProblem
+from course.testkit.project import RunningProject, running
+
+FolderOfProject = Callable[[Path], RunningProject]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("course")
+    group.addoption(
+        "--project",
+        metavar="DIR",
+        help="the project to test; without it, the chapter that the test lies in",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # After pytest-playwright, whose fixtures some of these replace.
+    if config.pluginmanager.hasplugin("playwright"):
+        from course.testkit import browser
+
+        config.pluginmanager.register(browser, "course-browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With -n, let the tests of one chapter run in one process: they share a running project."""
+    for item in items:
+        group = project_folder(item) or item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
+        if "page" in item.fixturenames or "browser" in item.fixturenames:
+            if not find_browser() and not os.environ.get("COURSE_REQUIRE_BROWSER"):
+                item.add_marker(pytest.mark.skip(reason="no browser"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    without_browser = [report for report in skipped if "no browser" in str(report.longrepr)]
+    if without_browser:
+        terminalreporter.write_line(
+            f"NOT TESTED: {len(without_browser)} browser tests, as no Chromium was found. "
+            f"To get one: {how_to_get_a_browser()}",
+            red=True,
+            bold=True,
+        )
+
+
+def project_folder(item: pytest.Item) -> Path | None:
+    """The project this test is about: --project, or the chapter above the test's folder."""
+    if given := item.config.getoption("--project"):
+        return Path(str(given)).resolve()
+    folder = item.path.parent.parent
+    return folder if (folder / "Procfile").exists() else None
+
+
+class SharedProject:
+    """One running project at a time: tests of one chapter share it, the next chapter ends it."""
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+        self.folder: Path | None = None
+        self.project: RunningProject | None = None
+        self.problem = ""
+
+    def of(self, folder: Path) -> RunningProject:
+        if folder != self.folder:
+            self.stop()
+            self.folder = folder
+            try:
+                self.project = self.stack.enter_context(running(folder))
+            except ProjectProblem as problem:
+                self.problem = str(problem)
+        if not self.project:
+            pytest.fail(self.problem, pytrace=False)
+        return self.project
+
+    def stop(self) -> None:
+        self.stack.close()
+        self.project = None
+
+
+@pytest.fixture(scope="session")
+def shared_project() -> Iterator[SharedProject]:
+    shared = SharedProject()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest) -> Path:
+    """The folder of the project under test."""
+    found = project_folder(request.node)
+    assert found, "a test that uses the project lies in a chapter's tests folder"
+    return found
+
+
+@pytest.fixture
+def project(shared_project: SharedProject, folder: Path) -> RunningProject:
+    """The running project, shared by all tests of a chapter: leave it as you found it."""
+    return shared_project.of(folder)
+
+
+@pytest.fixture
+def own_project(folder: Path) -> Iterator[Callable[..., RunningProject]]:
+    """Start processes that this test alone uses, and may harm: own_project("web")."""
+    with ExitStack() as stack:
+
+        def start(*names: str) -> RunningProject:
+            try:
+                return stack.enter_context(running(folder, *names))
+            except ProjectProblem as problem:
+                pytest.fail(str(problem), pytrace=False)
+
+        yield start

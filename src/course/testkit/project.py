@@ -1,0 +1,348 @@
+"""The project under test: its processes, and the clients that talk to them."""
+
+import asyncio
+import json
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from course.processes import (
+    HOST,
+    Process,
+    ProjectProblem,
+    Redis,
+    answers,
+    free_port,
+    project_environment,
+    read_procfile,
+    redis_server,
+    wait_for,
+)
+from course.testkit.expect import NotAsExpected, eventually, expect, expect_that
+
+START_LIMIT = 15.0  # seconds for a process to start on a busy machine
+FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
+WS_VIEWS = "project/ws/views.py"
+
+TaskStatus = dict[str, Any]
+T = TypeVar("T")
+
+
+def run_async(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run the async function in a thread with a loop of its own.
+
+    A browser test leaves a loop running in the main thread, where asyncio.run() then cannot be used.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(asyncio.run(function()))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+@dataclass
+class Web:
+    """One web process of the project."""
+
+    process: Process
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return self.url
+
+    def task_socket(self, task_id: str) -> str:
+        return f"ws://{HOST}:{self.port}/ws/task_status/{task_id}"
+
+
+class Follower:
+    """A WebSocket client that follows one task, as the page does."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.received: list[TaskStatus] = []
+
+    def next(self, within: float = 10) -> TaskStatus:
+        """Receive one task status, within so many seconds."""
+        __tracebackhide__ = True
+        try:
+            text = self.connection.recv(timeout=within)
+        except TimeoutError:
+            seen = f"nothing; before that {self.states}"
+            raise NotAsExpected(f"a frame within {within:g} s", seen, look_at=WS_VIEWS) from None
+        except ConnectionClosed as closed:
+            raise NotAsExpected(
+                "a frame with a task status",
+                f"the socket was closed with {closed_with(closed)}, after {self.states}",
+                "the view returned or raised before it sent; its log has the reason",
+                WS_VIEWS,
+            ) from None
+        try:
+            status = json.loads(text)
+            expect_that(isinstance(status, dict), "an object", status)
+        except (ValueError, AssertionError):
+            raise NotAsExpected(
+                "a frame that holds a task status as JSON",
+                repr(text),
+                "the message was sent as Python prints it, not with json.dumps",
+                WS_VIEWS,
+            ) from None
+        self.received.append(status)
+        return status
+
+    @property
+    def states(self) -> list[str]:
+        return [str(status.get("state")) for status in self.received]
+
+    def until_final(self, within: float = 10) -> TaskStatus:
+        """Receive until the task is done, and return its last status."""
+        __tracebackhide__ = True
+        while True:
+            status = self.next(within)
+            if status.get("state") in FINAL:
+                return status
+
+    def close_code(self, within: float = 5) -> int | None:
+        """Wait for the server to close, and return its close code. Reads what is left."""
+        __tracebackhide__ = True
+        try:
+            while True:
+                self.received.append(json.loads(self.connection.recv(timeout=within)))
+        except ConnectionClosed as closed:
+            return closed_with(closed)
+        except TimeoutError:
+            raise NotAsExpected(
+                f"the server closes the socket within {within:g} s",
+                f"it is still open, after {self.states}",
+                "the view goes on waiting after it has sent the final state",
+                WS_VIEWS,
+            ) from None
+
+
+def closed_with(closed: ConnectionClosed) -> int | None:
+    return closed.rcvd.code if closed.rcvd else 1006
+
+
+class RunningProject:
+    """Redis, newsletter service, worker and web process of one project, on free ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[Process] = []
+        self.webs: list[Web] = []
+        self.spare: Web | None = None
+        self.http = httpx.Client(timeout=30)
+
+    def start(self, redis: Redis, names: tuple[str, ...] = ("newsletter", "worker", "web")) -> Self:
+        """Start the named processes and wait until they are ready. Raises ProjectProblem."""
+        self.redis = redis
+        self.newsletter_port = free_port()
+        commands = read_procfile(self.folder)
+        if "newsletter" in names:
+            self.newsletter = self.launch("newsletter", commands["newsletter"])
+        if "worker" in names:
+            self.worker = self.launch_worker()
+        if "web" in names:
+            self.webs.append(self.launch_web())
+        if "newsletter" in names:
+            url = f"http://{HOST}:{self.newsletter_port}/"
+            self.wait_ready(self.newsletter, lambda: answers(url))
+        if "web" in names:
+            self.wait_ready(self.web.process, lambda: answers(self.url))
+        if "worker" in names:
+            self.wait_ready(self.worker, self.worker_is_ready)
+        return self
+
+    def worker_is_ready(self) -> bool:
+        return any(line.endswith(" ready.") for line in self.worker.lines)
+
+    def launch(self, name: str, command: str, **settings: object) -> Process:
+        ours = {
+            "REDIS_URL": self.redis.url,
+            "NEWSLETTER_PORT": self.newsletter_port,
+            "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
+        }
+        process = Process(name, command, self.folder, project_environment(**ours | settings))
+        self.processes.append(process)
+        return process
+
+    def launch_web(self, port: int | None = None, **settings: object) -> Web:
+        port = port or free_port()
+        command = read_procfile(self.folder)["web"]
+        return Web(self.launch("web", command, WEB_PORT=port, **settings), port)
+
+    def launch_worker(self, more: str = "", **settings: object) -> Process:
+        """Start a worker; `more` are options that come after the Procfile's."""
+        command = read_procfile(self.folder)["worker"]
+        if command.startswith("celery "):
+            more += " --without-mingle"  # a second less: it need not look for other workers
+        return self.launch("worker", f"{command} {more}", **settings)
+
+    def start_web(self, port: int | None = None, **settings: object) -> Web:
+        """Start one more web process and wait for it. Settings are environment variables."""
+        web = self.launch_web(port, **settings)
+        self.wait_ready(web.process, lambda: answers(web.url))
+        self.webs.append(web)
+        return web
+
+    def another_web(self) -> Web:
+        """A second web process: one that an earlier test has left running, or a fresh one."""
+        running = [web for web in self.webs[1:] if web.process.exit_code is None]
+        if running:
+            return running[0]
+        web = self.spare or self.launch_web()
+        self.wait_ready(web.process, lambda: answers(web.url))
+        self.webs.append(web)
+        self.spare = self.launch_web()  # a start takes a second: have one ready for the next test
+        return web
+
+    def end(self, process: Process) -> int | None:
+        """SIGTERM, and return the exit code; None if the process is still there 10 s later."""
+        process.signal(signal.SIGTERM)
+        code = process.wait(10)
+        process.kill()
+        return code
+
+    def wait_ready(self, process: Process, is_ready: Callable[[], bool]) -> None:
+        wait_for(lambda: is_ready() or process.exit_code is not None, START_LIMIT)
+        if process.exit_code is None and is_ready():
+            return
+        how = "was not ready"
+        if process.exit_code is not None:
+            process.wait(1)
+            how = f"ended with exit code {process.exit_code}"
+        last = "\n".join(f"    {line}" for line in list(process.lines)[-15:])
+        raise ProjectProblem(
+            f"The {process.name} process of {self.folder} {how} "
+            f"within {START_LIMIT:g} s of its start. It said last:\n{last}"
+        )
+
+    def stop(self) -> None:
+        self.http.close()
+        for process in self.processes:
+            process.signal(signal.SIGKILL)
+        for process in self.processes:
+            process.kill()
+
+    # The clients. Each takes the first web process unless another is named.
+
+    @property
+    def web(self) -> Web:
+        return self.webs[0]
+
+    @property
+    def url(self) -> str:
+        return self.web.url
+
+    def post(self, email: object, web: Web | None = None) -> httpx.Response:
+        return self.http.post(f"{(web or self.web).url}/subscriptions", json={"email": email})
+
+    def subscribe(self, email: str, web: Web | None = None) -> str:
+        """Start a task for this address, and return the task's id."""
+        __tracebackhide__ = True
+        answer = self.post(email, web)
+        expect(
+            "the status of POST /subscriptions",
+            answer.status_code,
+            202,
+            usually=f"the view failed; it answered {answer.text[:200]}",
+            look_at="project/subscriptions/views.py",
+        )
+        return str(answer.json()["task_id"])
+
+    def status(self, task_id: str, web: Web | None = None) -> TaskStatus:
+        answer = self.http.get(f"{(web or self.web).url}/task_status/{task_id}")
+        expect("the status of GET /task_status/{task_id}", answer.status_code, 200)
+        result: TaskStatus = answer.json()
+        return result
+
+    def until_final(self, task_id: str, within: float = 10) -> TaskStatus:
+        """Ask over HTTP until the task is done, and return its last status."""
+        status: TaskStatus = eventually(
+            lambda: self.status(task_id),
+            lambda status: status["state"] in FINAL,
+            "the task ends",
+            within=within,
+            usually="the worker does not know the task, or does not store results",
+            look_at="project/subscriptions/tasks.py",
+        )
+        return status
+
+    @contextmanager
+    def follow(
+        self, task_id: str, web: Web | None = None, origin: str | None = None
+    ) -> Iterator[Follower]:
+        """Open the task's WebSocket as a page of the same origin does."""
+        __tracebackhide__ = True
+        web = web or self.web
+        try:
+            connection = connect(
+                web.task_socket(task_id), origin=origin or web.origin, close_timeout=2
+            )
+        except InvalidStatus as refused:
+            raise NotAsExpected(
+                "the WebSocket handshake is accepted",
+                f"HTTP {refused.response.status_code}",
+                "the path is another, or the Origin check refuses the page's own origin",
+                WS_VIEWS,
+            ) from None
+        with connection:
+            yield Follower(connection)
+
+    def refusal(self, task_id: str, **options: Any) -> int | None:
+        """Try to open a task's WebSocket; return the HTTP status of the refusal, None if it opens."""
+        try:
+            with connect(self.web.task_socket(task_id), **options):
+                return None
+        except InvalidStatus as refused:
+            return refused.response.status_code
+
+    def connect_async(self, task_id: str, web: Web | None = None) -> connect_async:
+        """For many sockets at once: use it in a function given to run_async()."""
+        web = web or self.web
+        return connect_async(web.task_socket(task_id), origin=web.origin, open_timeout=30)
+
+    # Redis, seen from outside.
+
+    def channels(self) -> set[str]:
+        """The channels somebody subscribes to now."""
+        return set(self.redis.client.pubsub_channels())
+
+    def calls(self, command: str) -> int:
+        """How often Redis has been asked this command since it was started."""
+        stats = self.redis.client.info("commandstats")
+        return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
+@contextmanager
+def running(folder: Path, *names: str) -> Iterator[RunningProject]:
+    """The project's processes (all, or those named), with a Redis for them; ended afterwards."""
+    project = RunningProject(folder)
+    with redis_server() as redis:
+        try:
+            yield project.start(redis, names) if names else project.start(redis)
+        finally:
+            project.stop()
