@@ -70,8 +70,8 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def test(
+@app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run_tests(
     context: typer.Context,
     chapter: Annotated[
         str | None, typer.Argument(help="A chapter's number or name. None: every test.")

@@ -24,7 +24,7 @@ class Finding:
 
 
 def find_browser() -> str | None:
-    """Return the path of a Chromium for the browser tests: COURSE_BROWSER, or one that is installed."""
+    """The path of a Chromium for the browser tests: COURSE_BROWSER, or one that is installed."""
     candidates = [os.environ.get("COURSE_BROWSER", ""), *BROWSERS, *MAC_BROWSERS]
     return next((found for name in candidates if name and (found := shutil.which(name))), None)
 

@@ -2,7 +2,9 @@
 
 import time
 import uuid
+from collections.abc import Callable
 
+import httpx
 import pytest
 
 from course.testkit import RunningProject, eventually, expect, expect_that
@@ -64,7 +66,7 @@ def test_task_status_leads_to_success(project: RunningProject) -> None:
 
 
 def test_refusal_is_a_clear_failure(project: RunningProject) -> None:
-    """An address that the newsletter service refuses ends as FAILURE, with an error and no result."""
+    """An address that is refused ends as FAILURE, with an error and without a result."""
     status = project.until_final(project.subscribe("refused@example.com"))
     expect(
         "the state",
@@ -115,14 +117,14 @@ def test_bad_task_id_is_refused(project: RunningProject, task_id: str) -> None:
     )
 
 
-def test_redis_away_is_said_at_once(own_project) -> None:  # type: ignore[no-untyped-def]
+def test_redis_away_is_said_at_once(own_project: Callable[..., RunningProject]) -> None:
     """While Redis is away, requests are answered with 503 and Retry-After within 3 seconds."""
     project = own_project("web")
+    status = f"{project.url}/task_status/{uuid.uuid4()}"
     project.redis.kill()
     for attempt in (1, 2):  # the second finds the connections broken
         check_503(f"POST /subscriptions, attempt {attempt}", lambda: project.post("a@example.com"))
-        path = f"{project.url}/task_status/{uuid.uuid4()}"
-        check_503(f"GET /task_status, attempt {attempt}", lambda path=path: project.http.get(path))
+        check_503(f"GET /task_status, attempt {attempt}", lambda: project.http.get(status))
 
     project.redis.start()
     expect("tasks queued while Redis was away", project.redis.client.llen("celery"), 0)
@@ -130,7 +132,7 @@ def test_redis_away_is_said_at_once(own_project) -> None:  # type: ignore[no-unt
     expect("the status of POST once Redis is back", answer.status_code, 202, look_at=CELERY)
 
 
-def check_503(what: str, request) -> None:  # type: ignore[no-untyped-def]
+def check_503(what: str, request: Callable[[], httpx.Response]) -> None:
     __tracebackhide__ = True
     start = time.monotonic()
     answer = request()

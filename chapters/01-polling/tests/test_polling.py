@@ -12,7 +12,7 @@ FOLLOW = "project/subscriptions/static/follow.js"
 
 def test_page_asks_once_a_second(project: RunningProject, page: Page) -> None:
     """The page makes one POST, then one GET a second, and none after the final state."""
-    asked: list[tuple[str, float]] = []
+    asked: list[tuple[str, str]] = []
     under_way: set[str] = set()
     overlaps: list[str] = []
 
@@ -22,11 +22,11 @@ def test_page_asks_once_a_second(project: RunningProject, page: Page) -> None:
                 overlaps.append(request.url)
             under_way.add(request.url)
 
+        asked.append((request.method, request.url))
+
+    page.goto(project.url)
     page.on("request", on_request)
     page.on("requestfinished", lambda request: under_way.discard(request.url))
-    page.on("request", lambda request: asked.append((request.method, request.url)))
-    page.goto(project.url)
-    asked.clear()
     page.get_by_label("e-mail").fill("slow+1.2@example.com")
     page.get_by_role("button").click()
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
@@ -63,13 +63,15 @@ def test_page_goes_on_when_the_server_was_away(
 ) -> None:
     """When an answer is missing the page says so, asks again, and shows the result in the end."""
     page.goto(project.url)
-    page.route("**/task_status/*", lambda route: route.fulfill(status=503, json={"detail": "Busy."}))
+    page.route(
+        "**/task_status/*", lambda route: route.fulfill(status=503, json={"detail": "Busy."})
+    )
     page.get_by_label("e-mail").fill("slow+0.5@example.com")
     page.get_by_role("button").click()
     expect_page(page.locator("#notice")).to_contain_text("again")
     page.unroute("**/task_status/*")
-    troubles.clear()  # the browser's own note of each 503
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    troubles.clear()  # the browser's own note of each 503
 
 
 def test_each_question_costs_a_lookup(project: RunningProject) -> None:

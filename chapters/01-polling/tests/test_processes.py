@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from course.processes import HOST, Process
-from course.testkit import RunningProject, expect, expect_that
+from course.testkit import RunningProject, expect_that
 
 CONFIG = "project/config.py"
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Request
+from playwright.sync_api import ConsoleMessage, Page, Request
 
 from course.doctor import find_browser, how_to_get_a_browser
 from course.testkit.expect import expect
@@ -36,12 +36,16 @@ def troubles() -> list[str]:
 def page(page: Page, troubles: list[str]) -> Iterator[Page]:
     """A page that fails its test on any console error, and on any request off the machine."""
 
+    def note_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            troubles.append(message.text)
+
     def note_request(request: Request) -> None:
         if urlsplit(request.url).hostname not in ("127.0.0.1", "localhost", None):
             troubles.append(f"request to {request.url}")
 
     page.set_default_timeout(15_000)
-    page.on("console", lambda m: troubles.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("console", note_console)
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("request", note_request)
     yield page

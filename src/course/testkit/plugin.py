@@ -11,8 +11,6 @@ from course.doctor import find_browser, how_to_get_a_browser
 from course.processes import ProjectProblem
 from course.testkit.project import RunningProject, running
 
-FolderOfProject = Callable[[Path], RunningProject]
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("course")
@@ -33,12 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With -n, let the tests of one chapter run in one process: they share a running project."""
+    may_skip = not find_browser() and not os.environ.get("COURSE_REQUIRE_BROWSER")
     for item in items:
         group = project_folder(item) or item.path
         item.add_marker(pytest.mark.xdist_group(str(group)))
-        if "page" in item.fixturenames or "browser" in item.fixturenames:
-            if not find_browser() and not os.environ.get("COURSE_REQUIRE_BROWSER"):
-                item.add_marker(pytest.mark.skip(reason="no browser"))
+        if may_skip and "page" in getattr(item, "fixturenames", []):
+            item.add_marker(pytest.mark.skip(reason="no browser"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -14,6 +14,7 @@ import httpx
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from course.processes import (
     HOST,
@@ -27,7 +28,7 @@ from course.processes import (
     redis_server,
     wait_for,
 )
-from course.testkit.expect import NotAsExpected, eventually, expect, expect_that
+from course.testkit.expect import NotAsExpected, eventually, expect
 
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
 FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
@@ -40,7 +41,7 @@ T = TypeVar("T")
 def run_async(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run the async function in a thread with a loop of its own.
 
-    A browser test leaves a loop running in the main thread, where asyncio.run() then cannot be used.
+    A browser test leaves a loop running in the main thread: asyncio.run() cannot be used there.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -102,8 +103,9 @@ class Follower:
             ) from None
         try:
             status = json.loads(text)
-            expect_that(isinstance(status, dict), "an object", status)
-        except (ValueError, AssertionError):
+            if not isinstance(status, dict):
+                raise ValueError(status)
+        except ValueError:
             raise NotAsExpected(
                 "a frame that holds a task status as JSON",
                 repr(text),
@@ -276,13 +278,12 @@ class RunningProject:
     def status(self, task_id: str, web: Web | None = None) -> TaskStatus:
         answer = self.http.get(f"{(web or self.web).url}/task_status/{task_id}")
         expect("the status of GET /task_status/{task_id}", answer.status_code, 200)
-        result: TaskStatus = answer.json()
-        return result
+        return dict(answer.json())
 
-    def until_final(self, task_id: str, within: float = 10) -> TaskStatus:
+    def until_final(self, task_id: str, web: Web | None = None, within: float = 10) -> TaskStatus:
         """Ask over HTTP until the task is done, and return its last status."""
         status: TaskStatus = eventually(
-            lambda: self.status(task_id),
+            lambda: self.status(task_id, web),
             lambda status: status["state"] in FINAL,
             "the task ends",
             within=within,
@@ -300,7 +301,7 @@ class RunningProject:
         web = web or self.web
         try:
             connection = connect(
-                web.task_socket(task_id), origin=origin or web.origin, close_timeout=2
+                web.task_socket(task_id), origin=Origin(origin or web.origin), close_timeout=2
             )
         except InvalidStatus as refused:
             raise NotAsExpected(
@@ -313,7 +314,7 @@ class RunningProject:
             yield Follower(connection)
 
     def refusal(self, task_id: str, **options: Any) -> int | None:
-        """Try to open a task's WebSocket; return the HTTP status of the refusal, None if it opens."""
+        """Try to open a task's WebSocket: the HTTP status of the refusal, or None if it opens."""
         try:
             with connect(self.web.task_socket(task_id), **options):
                 return None
@@ -323,13 +324,13 @@ class RunningProject:
     def connect_async(self, task_id: str, web: Web | None = None) -> connect_async:
         """For many sockets at once: use it in a function given to run_async()."""
         web = web or self.web
-        return connect_async(web.task_socket(task_id), origin=web.origin, open_timeout=30)
+        return connect_async(web.task_socket(task_id), origin=Origin(web.origin), open_timeout=30)
 
     # Redis, seen from outside.
 
     def channels(self) -> set[str]:
         """The channels somebody subscribes to now."""
-        return set(self.redis.client.pubsub_channels())
+        return {str(channel) for channel in self.redis.client.pubsub_channels()}
 
     def calls(self, command: str) -> int:
         """How often Redis has been asked this command since it was started."""

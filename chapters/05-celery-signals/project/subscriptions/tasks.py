@@ -29,4 +29,5 @@ def subscribe(email: str) -> str:
         raise NewsletterBusy("The newsletter service is too busy.")
     if answer.status_code == httpx.codes.FORBIDDEN:
         raise AddressRefused(f"The newsletter service refuses {email}.")
-    return answer.raise_for_status().json()
+    result: str = answer.raise_for_status().json()
+    return result

@@ -33,9 +33,9 @@ ws_router = APIRouter()
 def check_origin(websocket: WebSocket) -> None:
     """Refuse other sites' pages, and whoever names no origin: browsers ask nobody but us."""
     origin = websocket.headers.get("origin", "")
-    if urlsplit(origin).netloc != websocket.headers["host"]:
-        if origin not in settings.allowed_origins:
-            raise WebSocketException(status.WS_1008_POLICY_VIOLATION)
+    is_ours = urlsplit(origin).netloc == websocket.headers["host"]
+    if not is_ours and origin not in settings.allowed_origins:
+        raise WebSocketException(status.WS_1008_POLICY_VIOLATION)
 
 
 @ws_router.websocket("/ws/task_status/{task_id}", dependencies=[Depends(check_origin)])

@@ -1,0 +1,97 @@
+"""The worker's side of chapter 5: what its own tests need not judge in anybody's code."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psutil
+import pytest
+
+from course.chapters import find_chapter
+from course.processes import Process, Redis, redis_server
+from course.testkit import RunningProject, expect, expect_that
+from course.testkit.project import running
+
+FOLDER = find_chapter("05").folder
+
+
+@pytest.fixture
+def queue() -> Iterator[Redis]:
+    """A Redis for pub/sub alone: it can be counted, and killed, while the results stay."""
+    server = Redis().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def project() -> Iterator[RunningProject]:
+    """Chapter 5 without web and worker, which each test starts as it needs them."""
+    with ExitStack() as stack:
+        yield stack.enter_context(running(FOLDER, "newsletter"))
+
+
+def start_worker(project: RunningProject, options: str, queue: Redis) -> Process:
+    worker = project.launch_worker(options, WS_MESSAGE_QUEUE=queue.url)
+    project.wait_ready(worker, lambda: any(line.endswith(" ready.") for line in worker.lines))
+    return worker
+
+
+def connections(queue: Redis) -> int:
+    return len([client for client in queue.client.client_list() if client["lib-name"] == ""])
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo", "threads"])
+def test_worker_keeps_one_connection(project: RunningProject, queue: Redis, pool: str) -> None:
+    """In every pool the end is told, over a connection that is made once a process and kept."""
+    web = project.start_web(WS_MESSAGE_QUEUE=queue.url)
+    start_worker(project, f"--pool {pool} --concurrency 1", queue)
+    before = connections(queue)
+    counts = []
+    for _ in range(5):
+        with project.follow(project.subscribe("slow+0.1@example.com", web), web) as follower:
+            expect("the last state", follower.until_final(within=4)["state"], "SUCCESS")
+        counts.append(connections(queue) - before)
+    # A Broadcast opens two connections: one to publish, one to subscribe.
+    expect("connections of the worker's one Broadcast, after each task", counts, [2] * 5)
+
+
+def test_telling_gives_up_soon(project: RunningProject, queue: Redis) -> None:
+    """With the queue gone the handler gives up within 2 s, and the task's result is not harmed."""
+    web = project.start_web(WS_MESSAGE_QUEUE=queue.url)
+    start_worker(project, "--concurrency 1", queue)
+    queue.kill()
+    start = time.monotonic()
+    first = project.subscribe("slow+0.1@example.com", web)
+    second = project.subscribe("slow+0.1@example.com", web)
+    expect("the first task's state", project.until_final(first, web)["state"], "SUCCESS")
+    expect("the second task's state", project.until_final(second, web)["state"], "SUCCESS")
+    seconds = time.monotonic() - start
+    # The worker has one pool process: the second task waits for the first one's handler.
+    expect_that(seconds < 4, "the second task ends within 4 s", f"after {seconds:.1f} s")
+
+    queue.start()
+    with project.follow(project.subscribe("slow+0.1@example.com", web), web) as follower:
+        expect("the state once the queue is back", follower.until_final()["state"], "SUCCESS")
+
+
+def test_killed_pool_process_is_told(project: RunningProject, queue: Redis) -> None:
+    """A pool process that is killed sends no task_postrun, and yet the end is told at once."""
+    web = project.start_web(WS_MESSAGE_QUEUE=queue.url)
+    worker = start_worker(project, "--concurrency 1", queue)
+    with project.follow(project.subscribe("slow+30@example.com", web), web) as follower:
+        while follower.next()["state"] != "STARTED":
+            pass
+        psutil.Process(worker.pid).children()[0].kill()
+        start = time.monotonic()
+        last = follower.until_final()
+        seconds = time.monotonic() - start
+        expect("the last state", last["state"], "FAILURE")
+        expect_that(seconds < 3, "the end is told within 3 s", f"after {seconds:.1f} s")
+
+
+def test_own_redis_goes_with_its_files() -> None:
+    """A Redis of our own answers, and is gone afterwards."""
+    with redis_server() as server:
+        assert server.answers()
+    if server.is_ours:
+        assert not server.answers()

@@ -1,0 +1,181 @@
+"""`./course run` from outside: everything starts, everything ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from course.chapters import ROOT, all_chapters
+from course.processes import (
+    HOST,
+    Process,
+    Redis,
+    answers,
+    free_port,
+    is_free,
+    project_environment,
+    wait_for,
+)
+
+COMMAND = f"{sys.executable} -m course run"
+
+
+@contextmanager
+def course_run(*arguments: object, **env: str) -> Iterator[Process]:
+    command = " ".join([COMMAND, "--no-open", *map(str, arguments)])
+    environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+    process = Process("run", command, ROOT, environment | {"PYTHONUNBUFFERED": "1"} | env)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def family(process: Process) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(members: list[psutil.Process]) -> bool:
+    return not any(
+        member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members
+    )
+
+
+def text_of(process: Process) -> str:
+    return "\n".join(process.lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
+    """The page answers; a signal then leaves no process, no port and no file."""
+    web, newsletter = free_port(), free_port()
+    arguments = ("05", "--port", web, "--newsletter-port", newsletter)
+    with course_run(*arguments, TMPDIR=str(tmp_path)) as process:
+        assert wait_for(lambda: "The page is at" in text_of(process), 30), text_of(process)
+        assert httpx.get(f"http://{HOST}:{web}/").status_code == 200
+        members = family(process)
+        assert len(members) >= 4, "web, worker, newsletter and Redis"
+        os.kill(process.pid, number)
+        assert process.wait(10) == 128 + number, text_of(process)
+        assert wait_for(lambda: gone(members), 5)
+        assert is_free(web)
+        assert is_free(newsletter)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_early_interrupt_ends_everything() -> None:
+    """An interrupt while the processes are being started ends them too."""
+    with course_run("05", "--port", free_port(), "--newsletter-port", free_port()) as process:
+        assert wait_for(lambda: "Redis at" in text_of(process), 20)
+        members = family(process)
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(10) == 128 + signal.SIGINT, text_of(process)
+        assert wait_for(lambda: gone(members), 5)
+
+
+def test_dying_process_ends_the_rest(tmp_path: Path) -> None:
+    """When one process dies, the rest end, and its exit code and last lines are passed on."""
+    web = free_port()
+    with course_run("01", "--port", web, "--newsletter-port", free_port()) as process:
+        assert wait_for(lambda: "The page is at" in text_of(process), 30), text_of(process)
+        members = family(process)
+        worker = next(m for m in members if "celery" in " ".join(m.cmdline()))
+        worker.kill()
+        assert process.wait(15) == 128 + signal.SIGKILL
+        assert "worker has ended with exit code 137" in text_of(process)
+        assert wait_for(lambda: gone(members), 5)
+
+
+def test_taken_port_is_named() -> None:
+    """A port that is taken is named, with the way to choose another, and nothing is started."""
+    import socket
+
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with course_run("05", "--port", port) as process:
+            assert process.wait(20) == 2
+            assert f"Port {port} is taken" in text_of(process)
+            assert "--port" in text_of(process)
+
+
+def test_redis_that_is_not_there_is_named() -> None:
+    """A REDIS_URL that leads nowhere is one clear error."""
+    url = f"redis://{HOST}:{free_port()}/0"
+    options = ("05", "--port", free_port(), "--newsletter-port", free_port())
+    with course_run(*options, REDIS_URL=url) as process:
+        assert process.wait(20) == 2
+        assert "No Redis answers" in text_of(process)
+        assert "Traceback" not in text_of(process)
+
+
+def test_redis_url_is_used(tmp_path: Path) -> None:
+    """With REDIS_URL set, that Redis is used, and left running with its own keys untouched."""
+    server = Redis().start()
+    try:
+        server.client.set("mine", "still here")
+        options = ("05", "--port", free_port(), "--newsletter-port", free_port())
+        with course_run(*options, REDIS_URL=server.url) as process:
+            assert wait_for(lambda: "The page is at" in text_of(process), 30), text_of(process)
+            os.kill(process.pid, signal.SIGINT)
+            assert process.wait(10) == 130
+        assert server.client.get("mine") == "still here"
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("name", ["5", "05", "celery-signals", "05-celery-signals"])
+def test_chapter_is_found_by_number_and_name(name: str) -> None:
+    """A chapter is found by its number or its name."""
+    from course.chapters import find_chapter
+
+    assert str(find_chapter(name)) == "05-celery-signals"
+
+
+def test_unknown_chapter_lists_the_right_ones() -> None:
+    """A chapter that does not exist: the error lists those that do."""
+    command = [sys.executable, "-m", "course", "run", "99"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert all(str(chapter) in done.stderr for chapter in all_chapters())
+
+
+def test_honcho_by_hand(tmp_path: Path) -> None:
+    """`honcho start` in a chapter's folder works: here with a Redis of the test's."""
+    server = Redis().start()
+    web, newsletter = free_port(), free_port()
+    env = project_environment(
+        REDIS_URL=server.url,
+        WEB_PORT=web,
+        NEWSLETTER_PORT=newsletter,
+        NEWSLETTER_URL=f"http://{HOST}:{newsletter}",
+    )
+    process = Process("honcho", "honcho start", ROOT / "chapters" / "05-celery-signals", env)
+    try:
+        assert wait_for(lambda: answers(f"http://{HOST}:{web}/"), 30), text_of(process)
+    finally:
+        process.stop()
+        server.stop()
+
+
+def test_chapters_are_listed_without_a_command() -> None:
+    """./course alone lists the chapters."""
+    command = [sys.executable, "-m", "course"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0
+    assert all(str(chapter) in done.stdout for chapter in all_chapters())
+
+
+def test_doctor_looks_at_everything() -> None:
+    """`doctor` names Python, Redis, the ports and the browser, each with what it found."""
+    command = [sys.executable, "-m", "course", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    for word in ("Python", "Redis", "Port 8010", "Port 8011", "Browser"):
+        assert word in done.stdout
+    assert (done.returncode == 0) == ("✗" not in done.stdout)
