@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 
 import psutil
 import pytest
@@ -70,8 +71,8 @@ def test_telling_gives_up_soon(project: RunningProject, queue: Redis) -> None:
     expect_that(seconds < 4, "the second task ends within 4 s", f"after {seconds:.1f} s")
 
     queue.start()
-    with project.follow(project.subscribe("slow+0.1@example.com", web), web) as follower:
-        expect("the state once the queue is back", follower.until_final()["state"], "SUCCESS")
+    last = project.follow_to_the_end(project.subscribe("slow+0.1@example.com", web), web)
+    expect("the state once the queue is back", last["state"], "SUCCESS")
 
 
 def test_killed_pool_process_is_told(project: RunningProject, queue: Redis) -> None:
@@ -82,11 +83,11 @@ def test_killed_pool_process_is_told(project: RunningProject, queue: Redis) -> N
         while follower.next()["state"] != "STARTED":
             pass
         psutil.Process(worker.pid).children()[0].kill()
-        start = time.monotonic()
         last = follower.until_final()
-        seconds = time.monotonic() - start
+        # Celery itself may take 5 s to notice the death; from then on it must go fast.
+        seconds = time.time() - datetime.fromisoformat(last["date_done"]).timestamp()
         expect("the last state", last["state"], "FAILURE")
-        expect_that(seconds < 3, "the end is told within 3 s", f"after {seconds:.1f} s")
+        expect_that(seconds < 1, "the end is told within 1 s of it", f"after {seconds:.1f} s")
 
 
 def test_own_redis_goes_with_its_files() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -312,6 +313,21 @@ class RunningProject:
             ) from None
         with connection:
             yield Follower(connection)
+
+    def follow_to_the_end(
+        self, task_id: str, web: Web | None = None, within: float = 20
+    ) -> TaskStatus:
+        """Follow the task as the page does: when the connection is lost, come back."""
+        __tracebackhide__ = True
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                with self.follow(task_id, web) as follower:
+                    return follower.until_final(max(0.1, deadline - time.monotonic()))
+            except (OSError, NotAsExpected):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def refusal(self, task_id: str, **options: Any) -> int | None:
         """Try to open a task's WebSocket: the HTTP status of the refusal, or None if it opens."""
