@@ -55,7 +55,7 @@ def test_next_start_tries_again(checkout: Path) -> None:
     """After a setup that failed half-way, the next start begins again."""
     launch(checkout)
     (checkout / "requirements" / "run.txt").write_text("")
-    (checkout / "pyproject.toml").write_text("nothing that can be installed")
+    (checkout / "pyproject.toml").write_text("this cannot be installed")
     code, output = launch(checkout)
     assert code == 1
     assert "Setting up" in output

@@ -1,3 +1,8 @@
-from course.cli import app
+import sys
 
-app(prog_name="./course")
+try:
+    from course.cli import app
+
+    app(prog_name="./course")
+except KeyboardInterrupt:
+    sys.exit(130)
