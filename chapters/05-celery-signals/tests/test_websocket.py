@@ -1,16 +1,17 @@
-"""Chapter 5: the worker tells, over Redis and a WebSocket, whatever the task."""
+"""The WebSocket, whoever finds out that a task has ended: the same in chapters 3, 4 and 5."""
 
 import asyncio
 import re
 import signal
 import time
 import uuid
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 
-from course.testkit import RunningProject, eventually, expect, expect_that, run_async
+from course.testkit import RunningProject, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
 CELERY = "project/celery_utils.py"
@@ -25,31 +26,22 @@ def test_first_state_comes_at_once(project: RunningProject) -> None:
         first = follower.next(within=1)
         expect_that(first["state"] in STATES_BEFORE, "the state of now", first, look_at=VIEWS)
         expect("the task id in the frame", first["task_id"], task_id)
-        follower.until_final()
 
 
-def test_end_is_told_at_once(project: RunningProject) -> None:
-    """The client is told at once when the task ends, with the result."""
-    task_id = project.subscribe("slow+0.7@example.com")
-    with project.follow(task_id) as follower:
-        start = time.monotonic()
+def test_end_is_told(project: RunningProject) -> None:
+    """When the task ends the client is told, with the result."""
+    with project.follow(project.subscribe("slow+0.7@example.com")) as follower:
         last = follower.until_final()
-        seconds = time.monotonic() - start
         expect("the last state", last["state"], "SUCCESS")
         expect_that(last["result"] is not None, "a result", last, look_at=CELERY)
-        expect_that(
-            seconds < 2.5,
-            "the end is told within 2 s of the end of a task of 0.7 s",
-            f"it is told {seconds:.1f} s after the socket was opened",
-            usually="nobody publishes when a task ends; only a slow look at the state finds it",
-            look_at=CELERY,
-        )
+        repeated = [frame for frame, after in pairwise(follower.received) if frame == after]
+        expect("frames sent twice in a row", repeated, [], look_at=VIEWS)
 
 
 def test_failure_is_told(project: RunningProject) -> None:
-    """A failure is told like a success: the task need not remember to publish."""
+    """A failure is told like a success, with an error."""
     with project.follow(project.subscribe("refused@example.com")) as follower:
-        last = follower.until_final(within=4)
+        last = follower.until_final()
         expect("the last state", last["state"], "FAILURE", look_at=CELERY)
         expect_that(bool(last["error"]), "an error", last, look_at=CELERY)
 
@@ -77,13 +69,6 @@ def test_late_client_learns_the_result(project: RunningProject) -> None:
         expect("the close code", follower.close_code(), 1000, look_at=VIEWS)
 
 
-def test_retry_is_told(project: RunningProject) -> None:
-    """A retry is told too, and then the success."""
-    with project.follow(project.subscribe(f"busy+1@{uuid.uuid4().hex}.example.com")) as follower:
-        expect("the last state", follower.until_final()["state"], "SUCCESS")
-        expect_that("RETRY" in follower.states, "RETRY among the states", follower.states)
-
-
 def test_every_follower_is_told_on_every_web_process(project: RunningProject) -> None:
     """Two web processes, one worker: whoever follows the task hears its end, on either."""
     other = project.another_web()
@@ -94,35 +79,8 @@ def test_every_follower_is_told_on_every_web_process(project: RunningProject) ->
         project.follow(task_id, web=other) as there,
     ):
         for name, follower in (("first", here), ("first", here_too), ("second", there)):
-            last = follower.until_final(within=3)
+            last = follower.until_final(within=4)
             expect(f"the last state at the {name} web process", last["state"], "SUCCESS")
-
-
-def test_clients_that_leave_leave_nothing(project: RunningProject) -> None:
-    """When 100 clients have come and gone, nobody is subscribed for them 5 seconds later."""
-    web = project.another_web()
-    task_ids = [str(uuid.uuid4()) for _ in range(20)]
-    before = project.channels()
-
-    async def come_and_go(number: int) -> None:
-        async with project.connect_async(task_ids[number % 20], web) as socket:
-            await asyncio.wait_for(socket.recv(), 10)
-            if number % 2:
-                socket.transport.abort()  # gone without a word, like a closed laptop
-
-    async def crowd() -> None:
-        await asyncio.gather(*(come_and_go(number) for number in range(100)))
-
-    run_async(crowd)
-    eventually(
-        project.channels,
-        lambda channels: channels <= before,
-        "no channel is left that the clients' views subscribed to",
-        within=5,
-        usually="the view only sends, so it never notices that its client left; "
-        "or it unsubscribes by an exception, which broadcaster 0.2.0 does not survive",
-        look_at=VIEWS,
-    )
 
 
 def test_open_sockets_do_not_delay_the_end(project: RunningProject) -> None:
@@ -141,17 +99,6 @@ def test_open_sockets_do_not_delay_the_end(project: RunningProject) -> None:
             look_at=VIEWS,
         )
         expect("the close code", follower.close_code(), 1012)
-
-
-def test_lost_message_is_made_good(project: RunningProject) -> None:
-    """A message that is lost is made good by a look at the state, within 10 seconds."""
-    task_id = project.subscribe("slow+1@example.com")
-    with project.follow(task_id) as follower:
-        follower.next()
-        # The worker publishes while the web process has no connection to hear it with.
-        project.redis.client.client_kill_filter(_type="pubsub")
-        last = follower.until_final(within=12)
-        expect("the last state", last["state"], "SUCCESS", look_at=VIEWS)
 
 
 @pytest.mark.parametrize("task_id", ["1", "no-uuid", "0" * 5_000])
@@ -207,7 +154,7 @@ def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
 
 
 def test_page_is_told_over_one_socket(project: RunningProject, page: Page) -> None:
-    """One POST and one WebSocket a task, and the page is told within moments of its end."""
+    """The page makes one POST and opens one WebSocket a task."""
     asked: list[str] = []
     page.goto(project.url)
     page.on("request", lambda r: asked.append(r.method) if r.resource_type == "fetch" else None)
@@ -221,10 +168,7 @@ def test_page_is_told_over_one_socket(project: RunningProject, page: Page) -> No
         ["POST", "WebSocket"],
         look_at=FOLLOW,
     )
-    expect_page(page.locator("#totals")).to_contain_text("1 request, 1 socket, 2 frames")
-    told = page.locator("#told").inner_text()
-    late = int(told.split()[1])
-    expect_that(0 <= late < 500, "the page is told within half a second", told, look_at=CELERY)
+    expect_page(page.locator("#totals")).to_contain_text("1 request, 1 socket, ")
 
 
 def test_page_comes_back(project: RunningProject, page: Page, troubles: list[str]) -> None:

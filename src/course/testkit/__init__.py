@@ -4,6 +4,14 @@ Nothing here, and no test that uses it, imports the project: what is judged is w
 """
 
 from course.testkit.expect import eventually, expect, expect_that
-from course.testkit.project import RunningProject, TaskStatus, run_async
+from course.testkit.project import RunningProject, TaskStatus, Web, run_async
 
-__all__ = ["RunningProject", "TaskStatus", "eventually", "expect", "expect_that", "run_async"]
+__all__ = [
+    "RunningProject",
+    "TaskStatus",
+    "Web",
+    "eventually",
+    "expect",
+    "expect_that",
+    "run_async",
+]

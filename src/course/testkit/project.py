@@ -157,6 +157,7 @@ class RunningProject:
         self.processes: list[Process] = []
         self.webs: list[Web] = []
         self.spare: Web | None = None
+        self.special_webs: list[tuple[Web, dict[str, object]]] = []
         self.http = httpx.Client(timeout=30)
 
     def start(self, redis: Redis, names: tuple[str, ...] = ("newsletter", "worker", "web")) -> Self:
@@ -187,6 +188,7 @@ class RunningProject:
             "REDIS_URL": self.redis.url,
             "NEWSLETTER_PORT": self.newsletter_port,
             "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
+            "WS_HEARTBEAT_SECONDS": 1,  # so that tests of what the slow look repairs are quick
         }
         process = Process(name, command, self.folder, project_environment(**ours | settings))
         self.processes.append(process)
@@ -213,13 +215,24 @@ class RunningProject:
 
     def another_web(self) -> Web:
         """A second web process: one that an earlier test has left running, or a fresh one."""
-        running = [web for web in self.webs[1:] if web.process.exit_code is None]
+        special = [web for web, _ in self.special_webs]
+        others = [web for web in self.webs[1:] if web not in special]
+        running = [web for web in others if web.process.exit_code is None]
         if running:
             return running[0]
         web = self.spare or self.launch_web()
         self.wait_ready(web.process, lambda: answers(web.url))
         self.webs.append(web)
         self.spare = self.launch_web()  # a start takes a second: have one ready for the next test
+        return web
+
+    def web_with(self, **settings: object) -> Web:
+        """A web process with these settings: one that an earlier test has started, or a new one."""
+        for web, given in self.special_webs:
+            if given == settings and web.process.exit_code is None:
+                return web
+        web = self.start_web(**settings)
+        self.special_webs.append((web, settings))
         return web
 
     def end(self, process: Process) -> int | None:

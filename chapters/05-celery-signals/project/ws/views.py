@@ -60,16 +60,16 @@ async def until_client_leaves(websocket: WebSocket, view: anyio.CancelScope) -> 
 
 async def send_news(websocket: WebSocket, task_id: str) -> int:
     """Send every change until the task is done. Returns the code to close with."""
-    sent = None
+    sent_state = None
     try:
         with anyio.fail_after(settings.ws_deadline_seconds):
             # First subscribe, then look: a task that ends in between is seen twice, not missed.
             async with subscription(task_id) as news:
                 info = await asyncio.to_thread(get_task_info, task_id)
                 while True:
-                    if info != sent:
+                    if info.state != sent_state:
                         await websocket.send_text(info.model_dump_json())
-                        sent = info
+                        sent_state = info.state
                     if info.state in states.READY_STATES:
                         return status.WS_1000_NORMAL_CLOSURE
                     info = await next_info(task_id, news)

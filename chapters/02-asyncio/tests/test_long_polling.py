@@ -1,0 +1,187 @@
+"""Chapter 2: the request waits, and one process holds hundreds of them."""
+
+import asyncio
+import json
+import time
+import uuid
+
+import httpx
+import pytest
+from playwright.sync_api import Page, Request
+from playwright.sync_api import expect as expect_page
+
+from course.processes import HOST
+from course.testkit import RunningProject, eventually, expect, expect_that, run_async
+
+VIEWS = "project/subscriptions/views.py"
+FOLLOW = "project/subscriptions/static/follow.js"
+WAITERS = 300
+
+
+def long_poll(project: RunningProject, task_id: str, wait: float) -> tuple[str, float]:
+    """Ask with ?wait=; return the state and the seconds until the answer."""
+    start = time.monotonic()
+    url = f"{project.url}/task_status/{task_id}"
+    answer = project.http.get(url, params={"wait": wait})
+    expect(f"the status of GET /task_status with wait={wait}", answer.status_code, 200)
+    return str(answer.json()["state"]), time.monotonic() - start
+
+
+def test_answer_waits_for_the_end(project: RunningProject) -> None:
+    """With ?wait=20 the answer waits for the task's end, and comes soon after it."""
+    task_id = project.subscribe("slow+2@example.com")
+    eventually(
+        lambda: project.status(task_id)["state"], lambda s: s == "STARTED", "it starts", within=5
+    )
+    state, seconds = long_poll(project, task_id, wait=20)
+    expect(
+        "the state in an answer that waited",
+        state,
+        "SUCCESS",
+        usually="the view does not look at `wait`, and answers at once",
+        look_at=VIEWS,
+    )
+    expect_that(seconds < 4, "an answer within 1 s of the end", f"one after {seconds:.1f} s")
+
+
+def test_answer_waits_no_longer_than_asked(project: RunningProject) -> None:
+    """Without news the answer comes when the wait is over."""
+    state, seconds = long_poll(project, str(uuid.uuid4()), wait=1)
+    expect("the state of an unknown task", state, "PENDING")
+    expect_that(
+        0.9 <= seconds < 2.5,
+        "an answer after the wait of 1 s",
+        f"one after {seconds:.1f} s",
+        usually="the view ignores its limit, or does not wait at all",
+        look_at=VIEWS,
+    )
+
+
+def test_answer_without_wait_comes_at_once(project: RunningProject) -> None:
+    """Without ?wait= the answer comes at once, as in chapter 1."""
+    start = time.monotonic()
+    project.status(str(uuid.uuid4()))
+    seconds = time.monotonic() - start
+    expect_that(seconds < 0.5, "an answer at once", f"one after {seconds:.1f} s", look_at=VIEWS)
+
+
+def test_final_state_is_answered_at_once(project: RunningProject) -> None:
+    """A task that is done is answered at once, however long the client would wait."""
+    task_id = project.subscribe("slow+0.1@example.com")
+    project.until_final(task_id)
+    state, seconds = long_poll(project, task_id, wait=20)
+    expect("the state", state, "SUCCESS")
+    expect_that(seconds < 0.5, "an answer at once", f"one after {seconds:.1f} s", look_at=VIEWS)
+
+
+@pytest.mark.parametrize("wait", ["-1", "31", "1e9", "nan", "soon"])
+def test_bad_wait_is_refused(project: RunningProject, wait: str) -> None:
+    """A wait that is out of bounds is answered with 422."""
+    url = f"{project.url}/task_status/{uuid.uuid4()}"
+    answer = httpx.get(url, params={"wait": wait}, timeout=5)
+    expect(f"the status with wait={wait}", answer.status_code, 422, look_at=VIEWS)
+
+
+def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
+    """300 requests wait at once, the page is served meanwhile, and all learn the end."""
+    task_id = project.subscribe("slow+3@example.com")
+    eventually(
+        lambda: project.status(task_id)["state"], lambda s: s == "STARTED", "it starts", within=5
+    )
+    ended: list[float] = []
+
+    async def waiter() -> str:
+        # By hand: an HTTP library would itself need a second for so many answers.
+        reader, writer = await asyncio.open_connection(HOST, project.web.port)
+        question = f"GET /task_status/{task_id}?wait=20 HTTP/1.1\r\nHost: {HOST}\r\n"
+        writer.write(f"{question}Connection: close\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 30)
+        ended.append(time.monotonic())
+        writer.close()
+        return str(json.loads(answer.partition(b"\r\n\r\n")[2])["state"])
+
+    async def crowd() -> tuple[list[str], float]:
+        waiting = [asyncio.create_task(waiter()) for _ in range(WAITERS)]
+        await asyncio.sleep(1)  # all are connected; the task still runs
+        times = []
+        for _ in range(10):
+            start = time.monotonic()
+            await asyncio.to_thread(project.http.get, f"{project.url}/")
+            times.append(time.monotonic() - start)
+        return await asyncio.gather(*waiting), sorted(times)[len(times) // 2]
+
+    states, page_seconds = run_async(crowd)
+    expect(
+        f"the states that {WAITERS} waiters learn",
+        set(states),
+        {"SUCCESS"},
+        usually="the wait ends without news before the task does: the waiters block each other",
+        look_at=VIEWS,
+    )
+    expect_that(
+        page_seconds < 0.1,
+        f"GET / within 0.1 s (median) while {WAITERS} requests wait",
+        f"{page_seconds:.2f} s",
+        usually="the waiting blocks the event loop, or holds a thread each: "
+        "await asyncio.sleep(), and asyncio.to_thread() for what blocks",
+        look_at=VIEWS,
+    )
+    spread = max(ended) - min(ended)
+    expect_that(spread < 1.5, "answers to all within about a second", f"within {spread:.1f} s")
+
+
+def test_client_that_gives_up_costs_nothing(project: RunningProject) -> None:
+    """When a client gives up, the server stops looking for it."""
+    urls = [f"{project.url}/task_status/{uuid.uuid4()}" for _ in range(20)]
+
+    async def give_up(client: httpx.AsyncClient, url: str) -> None:
+        try:
+            await client.get(url, params={"wait": 20}, timeout=0.3)
+        except httpx.TimeoutException:
+            return
+
+    async def crowd() -> None:
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None)) as client:
+            await asyncio.gather(*(give_up(client, url) for url in urls))
+
+    run_async(crowd)
+
+    def lookups_in_a_second() -> int:
+        before = project.calls("get")
+        time.sleep(1)
+        return project.calls("get") - before
+
+    eventually(
+        lookups_in_a_second,
+        lambda lookups: lookups < 5,
+        "the look-ups for clients that gave up have stopped",
+        within=4,
+        usually="nobody tells the view that its client is gone: "
+        "ask request.is_disconnected() before each look",
+        look_at=VIEWS,
+    )
+
+
+def test_page_needs_few_requests(project: RunningProject, page: Page) -> None:
+    """For a task of two seconds the page makes one POST and three or four GETs, one at a time."""
+    asked: list[str] = []
+    page.goto(project.url)
+
+    def on_request(request: Request) -> None:
+        if request.resource_type == "fetch":
+            asked.append(f"{request.method} {request.url}")
+
+    page.on("request", on_request)
+    page.get_by_label("e-mail").fill("slow+2@example.com")
+    page.get_by_role("button").click()
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    gets = [request for request in asked if request.startswith("GET")]
+    expect_that(2 <= len(gets) <= 4, "two to four GETs", gets, look_at=FOLLOW)
+    expect_that(
+        all("wait=" in url for url in gets),
+        "GETs that name how long they would wait",
+        gets,
+        usually="the page still polls once a second",
+        look_at=FOLLOW,
+    )
+    expect_page(page.locator("#totals")).to_contain_text(f"{1 + len(gets)} requests, ")

@@ -1,0 +1,49 @@
+"""The page in a real browser: the same in every chapter."""
+
+from playwright.sync_api import Page
+from playwright.sync_api import expect as expect_page
+
+from course.testkit import RunningProject, expect
+from course.testkit.browser import axe_violations, save_screenshot
+
+SIZES = {"desktop": (1280, 900), "phone": (375, 800)}
+
+
+def subscribe(page: Page, email: str) -> None:
+    page.get_by_label("e-mail").fill(email)
+    page.get_by_role("button").click()
+
+
+def test_page_shows_the_result(project: RunningProject, page: Page) -> None:
+    """The result appears, and how late the page was told; readable on a phone and in the dark."""
+    page.goto(project.url)
+    subscribe(page, "slow+0.5@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    expect_page(page.locator("#told")).to_contain_text("after the task finished")
+    page.emulate_media(reduced_motion="reduce")  # colours change at once, not in a fade
+    for name, (width, height) in SIZES.items():
+        for scheme in ("light", "dark"):
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(color_scheme=scheme)
+            look = f"{name}, {scheme}"
+            expect(f"what axe finds wrong with the page ({look})", axe_violations(page), [])
+            seen = page.evaluate("document.documentElement.scrollWidth")
+            expect(f"the page's width ({look})", seen, width)
+            save_screenshot(page, f"{project.folder.name}-{name}-{scheme}")
+
+
+def test_page_shows_a_refusal(project: RunningProject, page: Page) -> None:
+    """A failed task and a bad address are told to the person, as text."""
+    page.goto(project.url)
+    subscribe(page, "refused@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("FAILURE")
+    expect_page(page.get_by_role("status")).to_contain_text("refused@example.com")
+
+
+def test_second_address_replaces_the_first(project: RunningProject, page: Page) -> None:
+    """A second address ends the interest in the first: the last one asked for is shown."""
+    page.goto(project.url)
+    subscribe(page, "slow+0.6@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("STARTED")
+    subscribe(page, "slow+0.8@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("slow+0.8@example.com is subscribed")

@@ -1,0 +1,72 @@
+"""Chapter 5: the worker tells at once, whatever the task and however it ends."""
+
+import time
+import uuid
+
+import pytest
+from playwright.sync_api import Page
+from playwright.sync_api import expect as expect_page
+
+from course.testkit import RunningProject, Web, expect, expect_that
+
+CELERY = "project/celery_utils.py"
+
+
+@pytest.fixture
+def patient_web(project: RunningProject) -> Web:
+    """A web process that hardly ever looks at the state by itself: it must be told."""
+    return project.web_with(WS_HEARTBEAT_SECONDS="60")
+
+
+@pytest.mark.parametrize(
+    ("email", "state"),
+    [("slow+0.7@example.com", "SUCCESS"), ("refused@example.com", "FAILURE")],
+)
+def test_end_is_told_at_once(
+    project: RunningProject, patient_web: Web, email: str, state: str
+) -> None:
+    """The client is told at the moment the task ends, and the task did nothing for it."""
+    with project.follow(project.subscribe(email), patient_web) as follower:
+        start = time.monotonic()
+        last = follower.until_final(within=4)
+        seconds = time.monotonic() - start
+        expect("the last state", last["state"], state)
+        expect_that(
+            seconds < 2.5,
+            "the end is told within moments",
+            f"it is told {seconds:.1f} s after the socket was opened",
+            usually="nobody publishes when a task ends; only a slow look at the state finds it",
+            look_at=CELERY,
+        )
+
+
+def test_retry_is_told(project: RunningProject, patient_web: Web) -> None:
+    """A retry is told too, and then the success."""
+    address = f"busy+1@{uuid.uuid4().hex}.example.com"
+    with project.follow(project.subscribe(address), patient_web) as follower:
+        expect("the last state", follower.until_final(within=4)["state"], "SUCCESS")
+        expect_that("RETRY" in follower.states, "RETRY among the states", follower.states)
+
+
+def test_page_is_told_within_moments(project: RunningProject, patient_web: Web, page: Page) -> None:
+    """The page shows the result within half a second of the task's end, after two frames."""
+    page.goto(patient_web.url)
+    page.get_by_label("e-mail").fill("slow+1@example.com")
+    page.get_by_role("button").click()
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    expect_page(page.locator("#totals")).to_contain_text("1 request, 1 socket, 2 frames")
+    told = page.locator("#told").inner_text()
+    late = int(told.split()[1])
+    expect_that(0 <= late < 500, "the page is told within half a second", told, look_at=CELERY)
+
+
+def test_following_costs_little(project: RunningProject, patient_web: Web) -> None:
+    """However long a task takes, the web process looks once, at the start; then it is told."""
+    task_id = project.subscribe("slow+1.5@example.com")
+    with project.follow(task_id, patient_web) as follower:
+        follower.next()
+        before = project.calls("get")
+        expect("the last state", follower.until_final(within=4)["state"], "SUCCESS")
+        lookups = project.calls("get") - before
+        # The worker looks once, to publish what the backend holds.
+        expect_that(lookups <= 2, "at most 2 look-ups, one of them the worker's", f"{lookups}")
