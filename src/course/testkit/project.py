@@ -32,6 +32,7 @@ from course.processes import (
 from course.testkit.expect import NotAsExpected, eventually, expect
 
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
+QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
 FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
 WS_VIEWS = "project/ws/views.py"
 
@@ -152,8 +153,9 @@ def closed_with(closed: ConnectionClosed) -> int | None:
 class RunningProject:
     """Redis, newsletter service, worker and web process of one project, on free ports."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: dict[str, object] | None = None) -> None:
         self.folder = folder
+        self.settings = QUICK if settings is None else settings
         self.processes: list[Process] = []
         self.webs: list[Web] = []
         self.spare: Web | None = None
@@ -188,9 +190,9 @@ class RunningProject:
             "REDIS_URL": self.redis.url,
             "NEWSLETTER_PORT": self.newsletter_port,
             "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
-            "WS_HEARTBEAT_SECONDS": 1,  # so that tests of what the slow look repairs are quick
         }
-        process = Process(name, command, self.folder, project_environment(**ours | settings))
+        env = project_environment(**ours | self.settings | settings)
+        process = Process(name, command, self.folder, env)
         self.processes.append(process)
         return process
 
@@ -368,9 +370,11 @@ class RunningProject:
 
 
 @contextmanager
-def running(folder: Path, *names: str) -> Iterator[RunningProject]:
+def running(
+    folder: Path, *names: str, settings: dict[str, object] | None = None
+) -> Iterator[RunningProject]:
     """The project's processes (all, or those named), with a Redis for them; ended afterwards."""
-    project = RunningProject(folder)
+    project = RunningProject(folder, settings)
     with redis_server() as redis:
         try:
             yield project.start(redis, names) if names else project.start(redis)
