@@ -13,7 +13,6 @@ CONFIG = "project/config.py"
 def test_wrong_setting_stops_the_start(project: RunningProject) -> None:
     """A setting that is wrong stops the process within 5 seconds, with one clear sentence."""
     wrong = [
-        ("web", "REDIS_URL", "not a url"),
         ("web", "CELERY_RESULT_BACKEND", f"redis://{HOST}:1/0"),
         ("worker", "CELERY_BROKER_URL", "amqp://127.0.0.1/"),
     ]
@@ -49,7 +48,7 @@ def test_web_process_ends_soon(project: RunningProject) -> None:
     """After SIGTERM the web process is gone within 3 seconds."""
     web = project.another_web()
     start = time.monotonic()
-    code = project.end(web.process)
+    code = project.end_web(web)
     seconds = time.monotonic() - start
     expect_that(
         code is not None and seconds < 3,

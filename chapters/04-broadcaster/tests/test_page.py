@@ -1,5 +1,7 @@
 """The page in a real browser: the same in every chapter."""
 
+import re
+
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 
@@ -21,15 +23,15 @@ def test_page_shows_the_result(project: RunningProject, page: Page) -> None:
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
     expect_page(page.locator("#told")).to_contain_text("after the task finished")
     page.emulate_media(reduced_motion="reduce")  # colours change at once, not in a fade
-    for name, (width, height) in SIZES.items():
-        for scheme in ("light", "dark"):
+    for scheme in ("light", "dark"):
+        for name, (width, height) in SIZES.items():
             page.set_viewport_size({"width": width, "height": height})
             page.emulate_media(color_scheme=scheme)
-            look = f"{name}, {scheme}"
-            expect(f"what axe finds wrong with the page ({look})", axe_violations(page), [])
             seen = page.evaluate("document.documentElement.scrollWidth")
-            expect(f"the page's width ({look})", seen, width)
+            expect(f"the page's width ({name}, {scheme})", seen, width)
             save_screenshot(page, f"{project.folder.name}-{name}-{scheme}")
+        problems = axe_violations(page)
+        expect(f"what axe finds wrong with the page ({name}, {scheme})", problems, [])
 
 
 def test_page_shows_a_refusal(project: RunningProject, page: Page) -> None:
@@ -44,6 +46,6 @@ def test_second_address_replaces_the_first(project: RunningProject, page: Page) 
     """A second address ends the interest in the first: the last one asked for is shown."""
     page.goto(project.url)
     subscribe(page, "slow+0.6@example.com")
-    expect_page(page.get_by_role("status")).to_contain_text("STARTED")
+    expect_page(page.get_by_role("status")).to_have_text(re.compile("PENDING|STARTED"))
     subscribe(page, "slow+0.8@example.com")
     expect_page(page.get_by_role("status")).to_contain_text("slow+0.8@example.com is subscribed")

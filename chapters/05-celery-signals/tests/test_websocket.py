@@ -89,7 +89,7 @@ def test_open_sockets_do_not_delay_the_end(project: RunningProject) -> None:
     with project.follow(str(uuid.uuid4()), web) as follower:
         follower.next()
         start = time.monotonic()
-        code = project.end(web.process)
+        code = project.end_web(web)
         seconds = time.monotonic() - start
         expect_that(
             code is not None and seconds < 3,

@@ -222,11 +222,16 @@ class RunningProject:
         running = [web for web in others if web.process.exit_code is None]
         if running:
             return running[0]
-        web = self.spare or self.launch_web()
+        web, self.spare = self.spare or self.launch_web(), None
         self.wait_ready(web.process, lambda: answers(web.url))
         self.webs.append(web)
-        self.spare = self.launch_web()  # a start takes a second: have one ready for the next test
         return web
+
+    def end_web(self, web: Web) -> int | None:
+        """End a web process with SIGTERM, and have another one ready for the next test."""
+        code = self.end(web.process)
+        self.spare = self.spare or self.launch_web()  # a start takes a second
+        return code
 
     def web_with(self, **settings: object) -> Web:
         """A web process with these settings: one that an earlier test has started, or a new one."""
