@@ -34,7 +34,7 @@ class Cost:
 def counting_gets(project: RunningProject) -> Iterator[Counter[int]]:
     """Count the GETs that Redis is sent, by the client's port."""
     counts: Counter[int] = Counter()
-    with project.redis.client.monitor() as monitor:
+    with project.redis.client.monitor() as monitor:  # type: ignore[no-untyped-call]
 
         def read() -> None:
             try:

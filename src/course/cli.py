@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from course import doctor as examination
 from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
+from course.diff import changes
 from course.processes import ProjectProblem, RedisProblem
 from course.runner import run_project
 
@@ -108,3 +110,22 @@ def doctor() -> None:
             table.add_row("", "", f"[bold]{finding.remedy}[/]")
     console.print(table)
     raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
+
+
+@app.command("diff")
+def show_diff(before: ChapterArgument, after: ChapterArgument) -> None:
+    """Show what changes from one chapter to another, file by file, each with its reason.
+
+    Example: ./course diff 03 04
+    """
+    try:
+        found = changes(find_chapter(before), find_chapter(after))
+    except UnknownChapter as problem:
+        raise fail(problem) from None
+    for change in found:
+        reason = f": {change.reason}" if change.reason else ""
+        console.print(Text.assemble((f"\n{change.kind} {change.path}", "bold"), reason))
+        if change.kind != "gone":
+            for line in change.lines:
+                style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+                console.print(Text(line, style), soft_wrap=True)

@@ -40,7 +40,7 @@ def test_watching_stops_when_the_client_leaves(project: RunningProject) -> None:
     """When 50 clients have come and gone, nobody looks anything up for them."""
 
     async def come_and_go(number: int) -> None:
-        async with project.connect_async(str(uuid.uuid4())) as socket:
+        async with await project.open_socket(str(uuid.uuid4())) as socket:
             await asyncio.wait_for(socket.recv(), 10)
             if number % 2:
                 socket.transport.abort()  # gone without a word, like a closed laptop
@@ -65,7 +65,7 @@ def test_lookups_grow_with_clients(project: RunningProject) -> None:
 
     async def lookups_for(clients: int) -> int:
         task_id = str(uuid.uuid4())
-        sockets = [await project.connect_async(task_id, webs[n % 2]) for n in range(clients)]
+        sockets = [await project.open_socket(task_id, webs[n % 2]) for n in range(clients)]
         await asyncio.sleep(0.5)
         lookups = await asyncio.to_thread(lookups_in_a_second, project)
         for socket in sockets:
@@ -89,8 +89,10 @@ def test_raw_asgi_speaks_first(folder: Path) -> None:
     command = f"uvicorn raw_asgi:app --port {port}"
     process = Process("raw_asgi", command, folder, project_environment())
     try:
-        wait_for(lambda: answers(f"http://{HOST}:{port}/"), 10)
-        expect("the status of GET /", httpx.get(f"http://{HOST}:{port}/").status_code, 200)
+        url = f"http://{HOST}:{port}/"
+        wait_for(lambda: answers(url) or process.exit_code is not None, 10)
+        expect_that(answers(url), f"`{command}` runs", list(process.lines)[-3:])
+        expect("the status of GET /", httpx.get(url).status_code, 200)
         with connect(f"ws://{HOST}:{port}/") as socket:
             frames = list(socket)
         expect("the frames", frames, [f"The server speaks: {n}" for n in (1, 2, 3)])
@@ -107,7 +109,8 @@ def test_raw_wsgi_can_only_answer(folder: Path) -> None:
     server = subprocess.Popen([sys.executable, "-c", code, str(port)], cwd=folder)
     try:
         url = f"http://{HOST}:{port}/"
-        wait_for(lambda: answers(url), 10)
+        wait_for(lambda: answers(url) or server.poll() is not None, 10)
+        expect_that(answers(url), "`python raw_wsgi.py` runs", f"exit code {server.poll()}")
         expect("the status of GET /", httpx.get(url).status_code, 200)
         upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
         expect("the status of a handshake", httpx.get(url, headers=upgrade).status_code, 501)

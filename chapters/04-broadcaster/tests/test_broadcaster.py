@@ -92,7 +92,7 @@ def test_task_that_ends_first_is_not_missed(project: RunningProject) -> None:
         email = f"slow+{number % 10 / 200}@example.com"
         task_id = await asyncio.to_thread(project.subscribe, email)
         await asyncio.sleep(number % 7 / 20)
-        async with project.connect_async(task_id) as socket:
+        async with await project.open_socket(task_id) as socket:
             while True:
                 status = json.loads(await asyncio.wait_for(socket.recv(), 20))
                 if status["state"] == "SUCCESS":
@@ -118,7 +118,7 @@ def test_clients_that_leave_leave_nothing(project: RunningProject) -> None:
     before = project.channels()
 
     async def come_and_go(number: int) -> None:
-        async with project.connect_async(task_ids[number % 20], web) as socket:
+        async with await project.open_socket(task_ids[number % 20], web) as socket:
             await asyncio.wait_for(socket.recv(), 10)
             if number % 2:
                 socket.transport.abort()  # gone without a word, like a closed laptop

@@ -147,7 +147,7 @@ def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
         )
 
     async def come_and_go() -> None:
-        async with project.connect_async(str(uuid.uuid4())):
+        async with await project.open_socket(str(uuid.uuid4())):
             pass
 
     run_async(come_while_redis_is_frozen)

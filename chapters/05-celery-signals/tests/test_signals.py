@@ -10,6 +10,7 @@ from playwright.sync_api import expect as expect_page
 from course.testkit import RunningProject, Web, expect, expect_that
 
 CELERY = "project/celery_utils.py"
+NOBODY_TELLS = "nobody publishes when a task ends; only a slow look at the state finds it"
 
 
 @pytest.fixture
@@ -28,14 +29,14 @@ def test_end_is_told_at_once(
     """The client is told at the moment the task ends, and the task did nothing for it."""
     with project.follow(project.subscribe(email), patient_web) as follower:
         start = time.monotonic()
-        last = follower.until_final(within=4)
+        last = follower.until_final(within=4, usually=NOBODY_TELLS, look_at=CELERY)
         seconds = time.monotonic() - start
         expect("the last state", last["state"], state)
         expect_that(
             seconds < 2.5,
             "the end is told within moments",
             f"it is told {seconds:.1f} s after the socket was opened",
-            usually="nobody publishes when a task ends; only a slow look at the state finds it",
+            usually=NOBODY_TELLS,
             look_at=CELERY,
         )
 
@@ -44,7 +45,11 @@ def test_retry_is_told(project: RunningProject, patient_web: Web) -> None:
     """A retry is told too, and then the success."""
     address = f"busy+1@{uuid.uuid4().hex}.example.com"
     with project.follow(project.subscribe(address), patient_web) as follower:
-        expect("the last state", follower.until_final(within=4)["state"], "SUCCESS")
+        expect(
+            "the last state",
+            follower.until_final(within=4, usually=NOBODY_TELLS, look_at=CELERY)["state"],
+            "SUCCESS",
+        )
         expect_that("RETRY" in follower.states, "RETRY among the states", follower.states)
 
 
@@ -66,7 +71,11 @@ def test_following_costs_little(project: RunningProject, patient_web: Web) -> No
     with project.follow(task_id, patient_web) as follower:
         follower.next()
         before = project.calls("get")
-        expect("the last state", follower.until_final(within=4)["state"], "SUCCESS")
+        expect(
+            "the last state",
+            follower.until_final(within=4, usually=NOBODY_TELLS, look_at=CELERY)["state"],
+            "SUCCESS",
+        )
         lookups = project.calls("get") - before
         # The worker looks once, to publish what the backend holds.
         expect_that(lookups <= 2, "at most 2 look-ups, one of them the worker's", f"{lookups}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
+from websockets.asyncio.client import ClientConnection as AsyncConnection
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -88,14 +89,14 @@ class Follower:
         self.connection = connection
         self.received: list[TaskStatus] = []
 
-    def next(self, within: float = 10) -> TaskStatus:
+    def next(self, within: float = 10, *, usually: str = "", look_at: str = WS_VIEWS) -> TaskStatus:
         """Receive one task status, within so many seconds."""
         __tracebackhide__ = True
         try:
             text = self.connection.recv(timeout=within)
         except TimeoutError:
             seen = f"nothing; before that {self.states}"
-            raise NotAsExpected(f"a frame within {within:g} s", seen, look_at=WS_VIEWS) from None
+            raise NotAsExpected(f"a frame within {within:g} s", seen, usually, look_at) from None
         except ConnectionClosed as closed:
             raise NotAsExpected(
                 "a frame with a task status",
@@ -121,11 +122,13 @@ class Follower:
     def states(self) -> list[str]:
         return [str(status.get("state")) for status in self.received]
 
-    def until_final(self, within: float = 10) -> TaskStatus:
+    def until_final(
+        self, within: float = 10, *, usually: str = "", look_at: str = WS_VIEWS
+    ) -> TaskStatus:
         """Receive until the task is done, and return its last status."""
         __tracebackhide__ = True
         while True:
-            status = self.next(within)
+            status = self.next(within, usually=usually, look_at=look_at)
             if status.get("state") in FINAL:
                 return status
 
@@ -150,6 +153,15 @@ def closed_with(closed: ConnectionClosed) -> int | None:
     return closed.rcvd.code if closed.rcvd else 1006
 
 
+def handshake_refused(refused: InvalidStatus) -> NotAsExpected:
+    return NotAsExpected(
+        "the WebSocket handshake is accepted",
+        f"HTTP {refused.response.status_code}",
+        "the path is another, or the Origin check refuses the page's own origin",
+        WS_VIEWS,
+    )
+
+
 class RunningProject:
     """Redis, newsletter service, worker and web process of one project, on free ports."""
 
@@ -159,7 +171,7 @@ class RunningProject:
         self.processes: list[Process] = []
         self.webs: list[Web] = []
         self.spare: Web | None = None
-        self.special_webs: list[tuple[Web, dict[str, object]]] = []
+        self.special_webs: list[tuple[Web, dict[str, str]]] = []
         self.http = httpx.Client(timeout=30)
 
     def start(self, redis: Redis, names: tuple[str, ...] = ("newsletter", "worker", "web")) -> Self:
@@ -233,12 +245,12 @@ class RunningProject:
         self.spare = self.spare or self.launch_web()  # a start takes a second
         return code
 
-    def web_with(self, **settings: object) -> Web:
+    def web_with(self, **settings: str) -> Web:
         """A web process with these settings: one that an earlier test has started, or a new one."""
         for web, given in self.special_webs:
             if given == settings and web.process.exit_code is None:
                 return web
-        web = self.start_web(**settings)
+        web = self.start_web(None, **settings)
         self.special_webs.append((web, settings))
         return web
 
@@ -325,12 +337,7 @@ class RunningProject:
                 web.task_socket(task_id), origin=Origin(origin or web.origin), close_timeout=2
             )
         except InvalidStatus as refused:
-            raise NotAsExpected(
-                "the WebSocket handshake is accepted",
-                f"HTTP {refused.response.status_code}",
-                "the path is another, or the Origin check refuses the page's own origin",
-                WS_VIEWS,
-            ) from None
+            raise handshake_refused(refused) from None
         with connection:
             yield Follower(connection)
 
@@ -357,10 +364,16 @@ class RunningProject:
         except InvalidStatus as refused:
             return refused.response.status_code
 
-    def connect_async(self, task_id: str, web: Web | None = None) -> connect_async:
-        """For many sockets at once: use it in a function given to run_async()."""
+    async def open_socket(self, task_id: str, web: Web | None = None) -> AsyncConnection:
+        """Open a task's WebSocket as one of many, in a function given to run_async()."""
+        __tracebackhide__ = True
         web = web or self.web
-        return connect_async(web.task_socket(task_id), origin=Origin(web.origin), open_timeout=30)
+        try:
+            return await connect_async(
+                web.task_socket(task_id), origin=Origin(web.origin), open_timeout=30
+            )
+        except InvalidStatus as refused:
+            raise handshake_refused(refused) from None
 
     # Redis, seen from outside.
 
