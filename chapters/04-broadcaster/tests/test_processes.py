@@ -41,7 +41,7 @@ def test_wrong_setting_stops_the_start(project: RunningProject) -> None:
 def launch(project: RunningProject, name: str, setting: str, value: str) -> Process:
     if name == "worker":
         return project.launch_worker(**{setting: value})
-    return project.launch_web(**{setting: value}).process
+    return project.launch_web(None, **{setting: value}).process
 
 
 def test_web_process_ends_soon(project: RunningProject) -> None:
