@@ -30,10 +30,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
+    from project.security import protect
     from project.subscriptions.views import subscriptions_router
     from project.ws.views import ws_router
 
-    app = FastAPI(title="Newsletter", lifespan=lifespan)
+    # The pages that document an API load their scripts from elsewhere, which our headers forbid.
+    app = FastAPI(title="Newsletter", lifespan=lifespan, docs_url=None, redoc_url=None)
+    protect(app)
     app.include_router(subscriptions_router)
     app.include_router(ws_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from project.config import settings
 from project.ws.kept import kept_async_to_sync
 
+PUBLIC_TASKS = {"project.subscriptions.tasks.subscribe"}
 TIME_LIMITS = {"socket_connect_timeout": 1, "socket_timeout": 1}  # seconds
 
 
@@ -23,9 +24,15 @@ def create_celery() -> Celery:
     celery.conf.update(
         task_track_started=True,
         result_expires=3600,
+        result_extended=True,  # the task's name is stored, too
+        # A task is done when it has ended, not when it was received: if its worker dies, another
+        # worker runs it, perhaps a second time. Subscribing twice does no harm.
+        task_acks_late=True,
         # While Redis is away, a request gets its error within 3 seconds, not after 20 tries.
         task_publish_retry=False,
-        broker_transport_options=TIME_LIMITS | {"max_retries": 1, "interval_start": 0},
+        broker_transport_options=TIME_LIMITS
+        | {"max_retries": 1, "interval_start": 0}
+        | {"visibility_timeout": settings.celery_visibility_timeout},
         redis_socket_connect_timeout=TIME_LIMITS["socket_connect_timeout"],
         redis_socket_timeout=TIME_LIMITS["socket_timeout"],
     )
@@ -50,14 +57,16 @@ def get_task_info(task_id: str) -> TaskStatus:
     """Look the task up in the result backend. This blocks: keep it off the event loop."""
     task = current_app.AsyncResult(task_id)
     info = TaskStatus(task_id=task_id, state=task.state)
+    # Somebody else's task may share the backend. Its state is all that we tell.
+    if info.state not in states.READY_STATES or task.name not in PUBLIC_TASKS:
+        return info
+    info.date_done = task.date_done
     if info.state == states.SUCCESS:
         info.result = task.result
     if info.state == states.FAILURE:
         # An exception's text can hold secrets. Only what was written for the public goes out.
         public = isinstance(task.result, PublicError)
         info.error = str(task.result) if public else type(task.result).__name__
-    if info.state in states.READY_STATES:
-        info.date_done = task.date_done
     return info
 
 

@@ -27,10 +27,18 @@ class Settings(BaseSettings):
     # How long a WebSocket waits for a task to end, in seconds.
     ws_deadline_seconds: float = Field(default=600, gt=0)
 
-    @field_validator("allowed_origins", mode="before")
+    # Names under which this app is reached, separated by commas: another Host is refused.
+    allowed_hosts: Annotated[list[str], NoDecode] = ["127.0.0.1", "localhost"]
+    # How many sockets one client address may have open, and how many may follow one task.
+    ws_most_per_client: int = Field(default=1000, gt=0)
+    ws_most_per_task: int = Field(default=100, gt=0)
+    # After this many seconds, a task whose worker has died is given to another worker.
+    celery_visibility_timeout: int = Field(default=3600, gt=0)
+
+    @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
-    def split(cls, origins: str | list[str]) -> list[str]:
-        return origins.split(",") if isinstance(origins, str) else origins
+    def split(cls, names: str | list[str]) -> list[str]:
+        return names.split(",") if isinstance(names, str) else names
 
     @field_validator("ws_message_queue")
     @classmethod

@@ -4,24 +4,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import anyio
 from broadcaster._base import Subscriber
 from celery import states
-from fastapi import (
-    APIRouter,
-    Depends,
-    WebSocket,
-    WebSocketDisconnect,
-    WebSocketException,
-    status,
-)
+from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect, status
 
 from project import broadcast
 from project.celery_utils import TaskStatus, get_task_info
 from project.config import settings
+from project.security import check_origin, count_socket
 from project.ws.kept import kept_publisher
 
 PUBLISH_LIMIT = 2  # seconds: a pool process must not wait longer, it has tasks to run
@@ -30,15 +23,9 @@ logger = logging.getLogger(__name__)
 ws_router = APIRouter()
 
 
-def check_origin(websocket: WebSocket) -> None:
-    """Refuse other sites' pages, and whoever names no origin: browsers ask nobody but us."""
-    origin = websocket.headers.get("origin", "")
-    is_ours = urlsplit(origin).netloc == websocket.headers["host"]
-    if not is_ours and origin not in settings.allowed_origins:
-        raise WebSocketException(status.WS_1008_POLICY_VIOLATION)
-
-
-@ws_router.websocket("/ws/task_status/{task_id}", dependencies=[Depends(check_origin)])
+@ws_router.websocket(
+    "/ws/task_status/{task_id}", dependencies=[Depends(check_origin), Depends(count_socket)]
+)
 async def ws_task_status(websocket: WebSocket, task_id: UUID) -> None:
     """Send the task's status at once and at each change, and close when it is final."""
     await websocket.accept()
