@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from celery import Celery, current_app, states
-from celery.signals import task_failure, task_postrun, task_revoked
+from celery.signals import celeryd_init, task_failure, task_postrun, task_revoked
 from pydantic import BaseModel
 
 from project.config import settings
@@ -68,6 +68,13 @@ def get_task_info(task_id: str) -> TaskStatus:
         public = isinstance(task.result, PublicError)
         info.error = str(task.result) if public else type(task.result).__name__
     return info
+
+
+@celeryd_init.connect
+def keep_results(conf: Any, **kwargs: Any) -> None:
+    """A worker holds on to a result until Redis takes it. A web request must not wait like that."""
+    conf.result_backend_always_retry = True
+    conf.result_backend_max_sleep_between_retries_ms = 1000
 
 
 @task_postrun.connect

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 from celery import Celery
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 from course.processes import Process, wait_for
 from course.testkit import RunningProject, Web, eventually, expect, expect_that, run_async
@@ -49,7 +49,7 @@ async def learn_the_end(
                     tries = 0
                     if status["state"] in FINAL:
                         return str(status["state"])
-        except (OSError, NotAsExpected, ConnectionClosed, TimeoutError, EOFError):
+        except (OSError, NotAsExpected, WebSocketException):
             await asyncio.sleep(random.uniform(0, min(0.5 * 2**tries, 3)))
             tries += 1
     return "not learned"
