@@ -1,8 +1,11 @@
 """The notebooks: executed from a clean kernel, again, and out of order; committed unexecuted."""
 
+import json
+import os
 import random
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -16,8 +19,10 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from typer.testing import CliRunner
 
 from course.chapters import ROOT
+from course.cli import app
 from course.processes import wait_for
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -201,6 +206,32 @@ def text_in_git(path: Path) -> str:
     command = ["git", "show", f":notebooks/{path.name}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return path.read_text() if done.returncode else done.stdout
+
+
+def test_lab_uses_the_courses_own_kernel(tmp_path, monkeypatch) -> None:
+    """`./course lab` opens notebooks/ with this Python's kernel, whatever kernels a user has."""
+    foreign = tmp_path / "kernels" / "python3" / "kernel.json"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text('{"argv": ["another-python"], "display_name": "Another", "language": ""}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    assert kernel_folder(os.environ) == foreign.parent
+
+    started = []
+    monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
+    CliRunner().invoke(app, ["lab", "--no-browser"])
+    [(python, command, env)] = started
+    assert command[:4] == [python, "-m", "jupyterlab", str(ROOT / "notebooks")]
+    assert "--no-browser" in command
+    assert kernel_folder(env).is_relative_to(sys.prefix)
+
+
+def kernel_folder(env) -> Path:
+    """Where Jupyter finds the kernel named python3, in that environment."""
+    command = [sys.executable, "-m", "jupyter", "kernelspec", "list", "--json"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    return Path(json.loads(done.stdout)["kernelspecs"]["python3"]["resource_dir"])
 
 
 @each_notebook
