@@ -76,10 +76,11 @@ def run(
 def run_tests(
     context: typer.Context,
     chapter: Annotated[
-        str | None, typer.Argument(help="A chapter's number or name. None: every test.")
+        str | None,
+        typer.Argument(help="A chapter's number or name, or `notebooks`. None: every test."),
     ] = None,
 ) -> None:
-    """Run every test, or those of one chapter. What follows goes to pytest.
+    """Run every test, or those of one chapter or the notebooks. What follows goes to pytest.
 
     Example: ./course test 05 -k websocket
     """
@@ -89,6 +90,8 @@ def run_tests(
         options += ["-n", "2"]
     if chapter and chapter.startswith("-"):
         options.insert(0, chapter)
+    elif chapter == "notebooks":
+        paths = [str(ROOT / "tests" / "test_notebooks.py")]
     elif chapter:
         try:
             paths = [str(find_chapter(chapter).folder)]
@@ -96,6 +99,21 @@ def run_tests(
             raise fail(problem) from None
     command = [sys.executable, "-m", "pytest", *paths, *options]
     raise typer.Exit(subprocess.run(command, cwd=ROOT, env=os.environ, check=False).returncode)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context) -> None:
+    """Open JupyterLab on the notebooks. What follows goes to JupyterLab; Ctrl-C ends it.
+
+    Example: ./course lab --no-browser --port 8899
+    """
+    command = [sys.executable, "-m", "jupyterlab", str(ROOT / "notebooks"), *context.args]
+    if os.geteuid() == 0:  # in a container; it listens on loopback, and asks for a token
+        command.append("--allow-root")
+    # This Python's own kernel, whatever kernels the user has elsewhere.
+    env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+    env.pop("JUPYTER_PATH", None)
+    os.execve(command[0], command, env)
 
 
 @app.command()
