@@ -216,7 +216,8 @@ class Redis:
         return False
 
     def kill(self) -> None:
-        """Kill it as a crash would, after its data were saved."""
+        """Kill it as a crash would, with its data saved up to the last write that it accepted."""
+        self.client.client_pause(10_000, all=False)
         self.client.save()
         self.signal(signal.SIGKILL)
         if self._popen:

@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     # Origins of other sites whose pages may open our WebSocket, separated by commas.
     allowed_origins: Annotated[list[str], NoDecode] = []
     # How long a WebSocket waits for a task to end, in seconds.
-    ws_deadline_seconds: float = Field(default=600, gt=0)
+    ws_deadline_seconds: float = Field(default=1200, gt=0)
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     # How often a WebSocket looks the state up although nothing was published, in seconds.
     ws_heartbeat_seconds: float = Field(default=5, gt=0)
     # How long a WebSocket waits for a task to end, in seconds.
-    ws_deadline_seconds: float = Field(default=600, gt=0)
+    ws_deadline_seconds: float = Field(default=1200, gt=0)
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -35,7 +35,13 @@ def create_app() -> FastAPI:
     from project.ws.views import ws_router
 
     # The pages that document an API load their scripts from elsewhere, which our headers forbid.
-    app = FastAPI(title="Newsletter", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Newsletter",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={400: {"description": "No JSON"}, 503: {"description": "Redis is away"}},
+    )
     protect(app)
     app.include_router(subscriptions_router)
     app.include_router(ws_router)

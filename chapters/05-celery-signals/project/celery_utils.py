@@ -28,6 +28,7 @@ def create_celery() -> Celery:
         # A task is done when it has ended, not when it was received: if its worker dies, another
         # worker runs it, perhaps a second time. Subscribing twice does no harm.
         task_acks_late=True,
+        worker_prefetch_multiplier=1,  # what a worker holds back, its death or Redis's delays
         # While Redis is away, a request gets its error within 3 seconds, not after 20 tries.
         task_publish_retry=False,
         broker_transport_options=TIME_LIMITS

@@ -25,15 +25,16 @@ class Settings(BaseSettings):
     # How often a WebSocket looks the state up although nothing was published, in seconds.
     ws_heartbeat_seconds: float = Field(default=5, gt=0)
     # How long a WebSocket waits for a task to end, in seconds.
-    ws_deadline_seconds: float = Field(default=600, gt=0)
+    ws_deadline_seconds: float = Field(default=1200, gt=0)
 
     # Names under which this app is reached, separated by commas: another Host is refused.
     allowed_hosts: Annotated[list[str], NoDecode] = ["127.0.0.1", "localhost"]
     # How many sockets one client address may have open, and how many may follow one task.
     ws_most_per_client: int = Field(default=1000, gt=0)
     ws_most_per_task: int = Field(default=100, gt=0)
-    # After this many seconds, a task whose worker has died is given to another worker.
-    celery_visibility_timeout: int = Field(default=3600, gt=0)
+    # After this many seconds, a task that was not done is given to another worker. It has to be
+    # longer than any task takes: ours waits for the newsletter service for 600 seconds at most.
+    celery_visibility_timeout: int = Field(default=660, gt=0)
 
     @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod

@@ -16,6 +16,8 @@ from websockets.sync.client import connect
 from course.testkit import RunningProject, eventually, expect, expect_that, run_async
 from course.testkit.expect import NotAsExpected
 
+pytestmark = pytest.mark.thorough
+
 SECURITY = "project/security.py"
 VIEWS = "project/ws/views.py"
 JSON = {"Content-Type": "application/json"}

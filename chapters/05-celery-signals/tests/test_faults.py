@@ -20,7 +20,7 @@ from course.testkit import RunningProject, Web, eventually, expect, expect_that,
 from course.testkit.expect import NotAsExpected
 from course.testkit.project import FINAL
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(120)]
 
 VIEWS = "project/ws/views.py"
 CELERY = "project/celery_utils.py"

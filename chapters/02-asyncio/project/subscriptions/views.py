@@ -21,7 +21,7 @@ PAGE = Path(__file__).parent / "templates" / "index.html"
 subscriptions_router = APIRouter()
 
 
-@subscriptions_router.get("/")
+@subscriptions_router.get("/", include_in_schema=False)
 def page() -> FileResponse:
     return FileResponse(PAGE)
 
