@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -116,9 +117,12 @@ class Soak:
             self.kill_pool_process,
             self.kill_worker,
         ]
-        while (pause := self.random.uniform(0.5, 1.5) * FAULT_EVERY) < until - time.monotonic():
+        self.random.shuffle(kinds)
+        for fault in cycle(kinds):
+            pause = self.random.uniform(0.5, 1.5) * FAULT_EVERY
+            if pause > until - time.monotonic():
+                return
             await asyncio.sleep(pause)
-            fault = self.random.choice(kinds)
             self.ledger[f"fault: {fault.__name__}"] += 1
             await fault()
 
@@ -147,10 +151,14 @@ class Soak:
 
     async def kill_worker(self) -> None:
         self.project.worker.kill()
-        self.project.worker = self.start_worker()
-        worker = self.project.worker
-        ready = self.project.worker_is_ready
-        await asyncio.to_thread(self.project.wait_ready, worker, ready)
+
+    async def supervise(self) -> None:
+        """Start the worker again when it has ended, as systemd or a container's engine does."""
+        while True:
+            await asyncio.sleep(0.5)
+            if self.project.worker.exit_code is not None:
+                self.ledger["worker started again"] += 1
+                self.project.worker = self.start_worker()
 
     def start_worker(self) -> Process:
         return self.project.launch_worker("--concurrency 6")
@@ -159,8 +167,10 @@ class Soak:
         until = time.monotonic() + minutes * 60
         print(f"Soaking for {minutes:g} minutes ...", flush=True)
         # A quiet tail, so that what is left afterwards is a leak and no after-effect.
+        supervisor = asyncio.create_task(self.supervise())
         await asyncio.gather(self.flow(until - 5), self.faults(until - 15))
         await asyncio.gather(*self.clients)
+        supervisor.cancel()
 
 
 def left_behind(project: RunningProject, web: Web) -> dict[str, int]:

@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from course.testkit import RunningProject, eventually, expect, expect_that, run_async
 from course.testkit.expect import NotAsExpected
@@ -238,6 +239,6 @@ def test_handshake_without_origin_is_refused(project: RunningProject) -> None:
 def test_allowed_origin_may_come(project: RunningProject) -> None:
     """An origin in ALLOWED_ORIGINS may open the socket."""
     web = project.web_with(ALLOWED_ORIGINS="https://friend.example,https://other.example")
-    origin = "https://friend.example"
-    with connect(web.task_socket(str(uuid.uuid4())), origin=origin) as socket:  # type: ignore[arg-type]
+    origin = Origin("https://friend.example")
+    with connect(web.task_socket(str(uuid.uuid4())), origin=origin) as socket:
         expect("the first state", json.loads(socket.recv(timeout=5))["state"], "PENDING")
