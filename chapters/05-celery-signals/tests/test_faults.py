@@ -60,12 +60,15 @@ def all_learn(
     task_ids: list[str],
     meanwhile: Callable[[], object] = lambda: None,
     web: Web | None = None,
+    within: float = 40,
 ) -> None:
     """Follow all the tasks at once, do something meanwhile, and expect that all end in SUCCESS."""
     __tracebackhide__ = True
 
     async def crowd() -> list[str]:
-        following = [asyncio.create_task(learn_the_end(project, one, web)) for one in task_ids]
+        following = [
+            asyncio.create_task(learn_the_end(project, one, web, within)) for one in task_ids
+        ]
         await asyncio.sleep(0.5)
         await asyncio.to_thread(meanwhile)
         return await asyncio.gather(*following)
@@ -238,7 +241,8 @@ class TestWorker:
             worker.kill()
             project.launch_worker(**soon)
 
-        all_learn(project, [task_id] * 5, kill_and_start_again, web)
+        # A worker looks for what others have left undone every ten seconds or so.
+        all_learn(project, [task_id] * 5, kill_and_start_again, web, within=90)
 
 
 class TestWeb:
