@@ -64,7 +64,7 @@ def costs(browser: Browser) -> dict[str, Cost]:
         for chapter in all_chapters():
             project = stack.enter_context(running(chapter.folder, settings={}))
             counts = stack.enter_context(counting_gets(project))
-            page = stack.enter_context(browser.new_page(viewport={"width": 880, "height": 720}))
+            page = stack.enter_context(browser.new_page(viewport={"width": 960, "height": 720}))
             page.goto(project.url)
             measured.append((chapter, project, counts, page))
         for _, _, _, page in measured:
