@@ -78,6 +78,7 @@ def costs(browser: Browser) -> dict[str, Cost]:
             ours = ports_of(project)
             lookups = sum(count for port, count in counts.items() if port in ours)
             found[chapter.number] = Cost(requests + sockets, frames, lookups, late)
+        for chapter, _, _, page in measured:
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 save_screenshot(page, f"{chapter}-{scheme}")

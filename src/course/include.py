@@ -103,12 +103,12 @@ def expand(lines: list[str]) -> list[str]:
     return result
 
 
-class IncludePreprocessor(Preprocessor):
+class IncludePreprocessor(Preprocessor):  # type: ignore[misc]
     def run(self, lines: list[str]) -> list[str]:
         return expand(lines)
 
 
-class IncludeExtension(Extension):
+class IncludeExtension(Extension):  # type: ignore[misc]
     def extendMarkdown(self, md: Markdown) -> None:
         # Before superfences (25), which takes the code blocks out.
         md.preprocessors.register(IncludePreprocessor(md), "course-include", 40)

@@ -1,4 +1,4 @@
-"""The pages of the site that are generated: what changes, the notebooks, the numbers, the print page.
+"""The generated pages of the site: what changes, the notebooks, the numbers, the print page.
 
 They are written below docs/, where git ignores them, and only when they differ, so that the live
 server does not build for ever. The Markdown of each page is plain: any builder can read it.
@@ -112,7 +112,7 @@ def numbers_page(results: dict[str, Any]) -> str:
         [
             "# The numbers",
             "",
-            f"Measured by `./course bench` on {results.get('machine', 'a machine it does not name')}.",
+            f"Measured by `./course bench` on {results.get('machine', 'an unknown machine')}.",
             "",
             f"| {' | '.join(columns)} |",
             f"|{'---|' * len(columns)}",

@@ -52,12 +52,12 @@ def executed(file: Path) -> Any:
         from nbclient import NotebookClient
 
         print(f"Executing {file.name}", file=sys.stderr)
-        notebook = nbformat.read(file, as_version=4)
+        notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
         where = {"metadata": {"path": str(NOTEBOOKS)}}
         NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", resources=where).execute()
         CACHE.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, cached)
-    return nbformat.read(cached, as_version=4)
+        nbformat.write(notebook, cached)  # type: ignore[no-untyped-call]
+    return nbformat.read(cached, as_version=4)  # type: ignore[no-untyped-call]
 
 
 def rendered(output: Any, folder: Path, picture: str) -> str:
