@@ -9,6 +9,7 @@ What is new since the chapter before is highlighted. A name or file that is not 
 import ast
 import difflib
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,12 @@ class IncludeExtension(Extension):  # type: ignore[misc]
     def extendMarkdown(self, md: Markdown) -> None:
         # Before superfences (25), which takes the code blocks out.
         md.preprocessors.register(IncludePreprocessor(md), "course-include", 40)
+
+
+def diagram(source: str, *arguments: Any, **options: Any) -> str:
+    """A mermaid block, in a frame that scrolls sideways where the page is narrow."""
+    block = f'<pre class="mermaid"><code>{escape(source, quote=False)}</code></pre>'
+    return f'<div class="diagram" tabindex="0" role="group" aria-label="Diagram">{block}</div>'
 
 
 def makeExtension(**options: Any) -> IncludeExtension:

@@ -82,11 +82,12 @@ def changes_page(before: Chapter, after: Chapter) -> str:
         "",
         "| | file | why |",
         "|---|---|---|",
-        *[f"| {c.kind} | [{c.path}](#{anchor(c.path)}) | {c.reason} |" for c in found],
+        *[f"| {c.kind} | [`{c.path}`](#{anchor(c.path)}) | {c.reason} |" for c in found],
         "",
     ]
     for change in found:
-        lines += [f"## {change.path} {{#{anchor(change.path)}}}", "", *described(change, after), ""]
+        heading = f"## `{change.path}` {{#{anchor(change.path)}}}"
+        lines += [heading, "", *described(change, after), ""]
     return "\n".join(lines)
 
 

@@ -12,6 +12,9 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 INTRODUCTION = """---
+hide:
+  - navigation
+  - toc
 search:
   exclude: true
 ---
