@@ -16,7 +16,7 @@ import pytest
 import typer
 from playwright.sync_api import Page
 
-from course.chapters import ROOT, find_chapter
+from course.chapters import ROOT, all_chapters, find_chapter
 from course.cli import app
 from course.site_tools import MADE_FROM, looks
 
@@ -222,3 +222,12 @@ def test_search_finds_offline(served: str, page: Page) -> None:
     page.get_by_role("textbox", name="Search").click()
     page.keyboard.type("heartbeat")
     page.locator(".md-search-result__item").first.wait_for()
+
+
+def test_home_shows_the_costs_of_the_readmes() -> None:
+    """The table of costs on the home page holds the numbers that the ladder's tests measure."""
+    home = (DOCS / "index.md").read_text()
+    for chapter in all_chapters():
+        readme = (chapter.folder / "README.md").read_text()
+        row = next(line for line in readme.splitlines() if line.endswith("ms late |"))
+        assert f"\n| {int(chapter.number)} {row}\n" in home

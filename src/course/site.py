@@ -31,6 +31,7 @@ def generate(nav: Nav) -> Nav:
         pages.append(("Numbers", "numbers.md", numbers_page(json.loads(RESULTS.read_text()))))
     for _, path, text in pages:
         write_if_changed(DOCS / path, text)
+    remove_others({DOCS / path for _, path, _ in pages})
 
     nav = with_sections(nav, pages)
     write_if_changed(DOCS / "print.md", print_page(DOCS, files_in(nav)))
@@ -41,6 +42,13 @@ def write_if_changed(file: Path, text: str) -> None:
     if not file.exists() or file.read_text() != text:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+
+def remove_others(written: set[Path]) -> None:
+    """Remove generated pages that are no longer generated: MkDocs would miss them in the menu."""
+    for page in {*DOCS.glob("changes/*.md"), *DOCS.glob("notebooks/*.md"), DOCS / "numbers.md"}:
+        if page not in written:
+            page.unlink(missing_ok=True)
 
 
 def with_sections(nav: Nav, pages: list[tuple[str, str, str]]) -> Nav:
@@ -68,7 +76,7 @@ def files_in(nav: Nav) -> list[str]:
 
 
 def anchor(path: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in path)
+    return "".join(letter if letter.isalnum() or letter == "_" else "-" for letter in path)
 
 
 def changes_page(before: Chapter, after: Chapter) -> str:

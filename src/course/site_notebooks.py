@@ -73,8 +73,10 @@ def rendered(output: Any, folder: Path, picture: str) -> str:
     if not file.exists() or file.read_bytes() != data:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    described = text.splitlines()[0].strip("<>") if text else "Output of the cell above"
-    return f"![{described.replace('[', '(').replace(']', ')')}]({picture})"
+    said = output.metadata.get("image/png", {})
+    alt = said.get("alt") or text.partition("\n")[0] or "What the cell above has drawn"
+    width = f"{{ width={said['width']} }}" if "width" in said else ""
+    return f"![{alt.replace('[', '(').replace(']', ')')}]({picture}){width}"
 
 
 def fenced(language: str, text: str) -> str:
