@@ -5,6 +5,7 @@ server does not build for ever. The Markdown of each page is plain: any builder 
 """
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,18 @@ Nav = list[Any]
 
 
 def generate(nav: Nav) -> Nav:
-    """Write every generated page; return the navigation with those that exist."""
-    pages: list[tuple[str, str, str]] = []  # section, path below docs/, text
+    """Write every generated page; return the navigation without those that there are not."""
+    pages: dict[str, str] = {}  # path below docs/: text
     for before, after in pairwise(all_chapters()):
-        path = f"changes/{before.number}-{after.number}.md"
-        pages.append(("What changes", path, changes_page(before, after)))
-    pages += [("Notebooks", path, text) for path, text in notebook_pages(DOCS / "notebooks")]
+        pages[f"changes/{before.number}-{after.number}.md"] = changes_page(before, after)
+    pages |= notebook_pages(DOCS / "notebooks")
     if RESULTS.exists():
-        pages.append(("Numbers", "numbers.md", numbers_page(json.loads(RESULTS.read_text()))))
-    for _, path, text in pages:
+        pages["numbers.md"] = numbers_page(json.loads(RESULTS.read_text()))
+    for path, text in pages.items():
         write_if_changed(DOCS / path, text)
-    remove_others({DOCS / path for _, path, _ in pages})
+    remove_others({DOCS / path for path in pages})
 
-    nav = with_sections(nav, pages)
+    nav = without_missing(nav)
     write_if_changed(DOCS / "print.md", print_page(DOCS, files_in(nav)))
     return nav
 
@@ -51,18 +51,22 @@ def remove_others(written: set[Path]) -> None:
             page.unlink(missing_ok=True)
 
 
-def with_sections(nav: Nav, pages: list[tuple[str, str, str]]) -> Nav:
-    """Put generated pages where the navigation has an empty section of that name, or drop it."""
+def without_missing(nav: Nav) -> Nav:
+    """The navigation without notebooks and numbers that do not exist, and without empty sections.
+
+    All else that is missing stays in it, and fails the build.
+    """
     result: Nav = []
     for entry in nav:
-        title = next(iter(entry)) if isinstance(entry, dict) else ""
-        if title and entry[title] == []:
-            paths = [path for section, path, _ in pages if section == title]
-            if paths:
-                result.append({title: paths})
-        else:
-            result.append(entry)
+        for title, value in entry.items() if isinstance(entry, dict) else [("", entry)]:
+            kept = without_missing(value) if isinstance(value, list) else value
+            if kept and (isinstance(kept, list) or not is_missing(kept)):
+                result.append({title: kept} if title else kept)
     return result
+
+
+def is_missing(path: str) -> bool:
+    return path.startswith(("notebooks/", "numbers.md")) and not (DOCS / path).exists()
 
 
 def files_in(nav: Nav) -> list[str]:
@@ -76,7 +80,8 @@ def files_in(nav: Nav) -> list[str]:
 
 
 def anchor(path: str) -> str:
-    return "".join(letter if letter.isalnum() or letter == "_" else "-" for letter in path)
+    """The path as an anchor; Markdown would take a double underscore for bold."""
+    return re.sub(r"(?:[^0-9A-Za-z_]|__)+", "-", path)
 
 
 def changes_page(before: Chapter, after: Chapter) -> str:

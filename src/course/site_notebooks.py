@@ -15,10 +15,10 @@ HELPER = Path(__file__).with_name("notebook.py")  # what the notebooks draw with
 LIMIT = 120  # seconds for one cell
 
 
-def notebook_pages(folder: Path) -> list[tuple[str, str]]:
-    """Path below docs/ and Markdown of each notebook; pictures and downloads go to `folder`."""
+def notebook_pages(folder: Path) -> dict[str, str]:
+    """Markdown of each notebook by its path below docs/; pictures and downloads go to `folder`."""
     files = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
-    return [(f"notebooks/{file.stem}.md", page(file, folder)) for file in files]
+    return {f"notebooks/{file.stem}.md": page(file, folder) for file in files}
 
 
 def page(file: Path, folder: Path) -> str:
