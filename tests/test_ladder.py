@@ -15,6 +15,7 @@ from playwright.sync_api import expect as expect_page
 
 from course.chapters import Chapter, all_chapters
 from course.testkit import RunningProject
+from course.testkit.browser import save_screenshot
 from course.testkit.project import running
 
 SECONDS = 6
@@ -63,7 +64,7 @@ def costs(browser: Browser) -> dict[str, Cost]:
         for chapter in all_chapters():
             project = stack.enter_context(running(chapter.folder, settings={}))
             counts = stack.enter_context(counting_gets(project))
-            page = stack.enter_context(browser.new_page())
+            page = stack.enter_context(browser.new_page(viewport={"width": 960, "height": 720}))
             page.goto(project.url)
             measured.append((chapter, project, counts, page))
         for _, _, _, page in measured:
@@ -77,6 +78,10 @@ def costs(browser: Browser) -> dict[str, Cost]:
             ours = ports_of(project)
             lookups = sum(count for port, count in counts.items() if port in ours)
             found[chapter.number] = Cost(requests + sockets, frames, lookups, late)
+        for chapter, _, _, page in measured:
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                save_screenshot(page, f"{chapter}-{scheme}")
     return found
 
 

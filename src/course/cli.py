@@ -15,6 +15,7 @@ from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
 from course.diff import changes
 from course.processes import ProjectProblem, RedisProblem
 from course.runner import run_project
+from course.site_tools import mkdocs, take_screenshots
 
 app = typer.Typer(
     help="WebSockets and Celery: a course in five chapters.",
@@ -114,6 +115,26 @@ def lab(context: typer.Context) -> None:
     env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
     env.pop("JUPYTER_PATH", None)
     os.execve(command[0], command, env)
+
+
+@app.command()
+def docs(
+    build: Annotated[bool, typer.Option("--build", help="Write the site to site/.")] = False,
+    address: Annotated[
+        str, typer.Option(help="Where to serve; 0.0.0.0:8000 lets other machines in.")
+    ] = "127.0.0.1:8000",
+    screenshots: Annotated[
+        bool, typer.Option("--screenshots", help="Take the pictures of the pages anew.")
+    ] = False,
+) -> None:
+    """Serve the site, built anew at each change; or write it to site/.
+
+    Example: ./course docs --build
+    """
+    if screenshots:
+        raise typer.Exit(take_screenshots())
+    what = ["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]
+    raise typer.Exit(mkdocs(*what))
 
 
 @app.command()

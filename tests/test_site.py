@@ -1,0 +1,233 @@
+"""The site: it builds strictly, tells the truth about code and commands, and needs no network."""
+
+import functools
+import http.server
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from playwright.sync_api import Page
+
+from course.chapters import ROOT, all_chapters, find_chapter
+from course.cli import app
+from course.site_tools import MADE_FROM, looks
+
+DOCS = ROOT / "docs"
+GENERATED = ("changes/", "notebooks/", "numbers.md", "print.md")
+PAGES = [
+    path
+    for path in sorted(DOCS.rglob("*.md"))
+    if not path.relative_to(DOCS).as_posix().startswith(GENERATED)
+]
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("chapters/*/README.md"))]
+# Commands that the course is about to have. As soon as one exists its lines are checked.
+EXPECTED = {"start", "check", "hint", "grade", "bench", "race", "lab"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built strictly from a copy of nothing: ./course docs --build sets itself up."""
+    environment = {key: value for key, value in os.environ.items() if key != "REDIS_URL"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "course"), "docs", "--build"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return ROOT / "site"
+
+
+@pytest.mark.timeout(300)
+def test_site_builds_strictly(site: Path) -> None:
+    """A missing file, page, link or anchor would fail the build; every lesson is there."""
+    for number in ("01", "02", "03", "04", "05"):
+        assert (site / "lessons" / number / "index.html").exists()
+    assert (site / "print" / "index.html").exists()
+
+
+@pytest.mark.timeout(300)
+def test_internal_links_lead_somewhere(site: Path) -> None:
+    """Every internal link of every page built has its file, and its anchor if it names one."""
+    broken = []
+
+    @functools.cache
+    def ids_of(file: Path) -> set[str]:
+        return set(re.findall(r'\bid="?([^"\s>]+)', file.read_text()))
+
+    for file in site.rglob("*.html"):
+        if file.name == "404.html":  # its links begin at the server's root
+            continue
+        for link in re.findall(r'(?:href|src)="([^"]+)"', file.read_text()):
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = (file.parent / path).resolve() if path else file
+            target = target / "index.html" if target.is_dir() else target
+            has_anchor = target.suffix != ".html" or not anchor or anchor in ids_of(target)
+            if not target.exists() or not has_anchor:
+                broken.append(f"{file.relative_to(site)}: {link}")
+    assert broken == []
+
+
+def fences(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each fenced block of a page: what stands behind its fence, and its lines."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if match := re.match(r"\s*(`{3,})(.*)", line):
+            code = []
+            for inner in lines:
+                if inner.strip() == match[1]:
+                    break
+                code.append(inner)
+            yield match[2].strip(), code
+
+
+@pytest.mark.parametrize("file", PAGES, ids=name)
+def test_python_is_included_not_pasted(file: Path) -> None:
+    """No Python of more than four lines, and none with a file name, but by {{ include }}."""
+    for info, code in fences(file.read_text()):
+        if re.match(r"\{? ?\.?(python|py)\b", info):
+            assert "title=" not in info, f"a file's code is included by name: {info}"
+            assert len([line for line in code if line.strip()]) <= 4, "\n".join(code)
+
+
+def commands_in(text: str) -> list[str]:
+    """Every ./course ... in a code block or between backticks, without what follows as comment."""
+    blocks = [line for info, code in fences(text) if "text" not in info for line in code]
+    found = [line.strip() for line in blocks if line.strip().startswith("./course")]
+    found += re.findall(r"`(\./course[^`\n]*)`", text)
+    return [re.split(r" #| {2,}", command)[0] for command in found]
+
+
+def problem_with(command: str) -> str:
+    """What is wrong with a ./course command: an unknown command or option, or a bad chapter."""
+    words = [word for word in shlex.split(command)[1:] if word != "&&"]
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    if not words:
+        return ""
+    if words[0].startswith("-"):
+        return "" if words[0] == "--help" else f"no such option: {words[0]}"
+    if words[0] not in known:
+        return "" if words[0] in EXPECTED else f"no such command: {words[0]}"
+    options = {option for parameter in known[words[0]].params for option in parameter.opts}
+    options |= {o for parameter in known[words[0]].params for o in parameter.secondary_opts}
+    passes_on = known[words[0]].context_settings.get("ignore_unknown_options", False)
+    for word in words[1:]:
+        if (
+            word.startswith("-")
+            and not passes_on
+            and word.split("=")[0] not in {*options, "--help"}
+        ):
+            return f"no such option: {word}"
+        if re.fullmatch(r"\d\d?", word):
+            find_chapter(word)
+    return ""
+
+
+@pytest.mark.parametrize("file", [*PAGES, *READMES], ids=name)
+def test_commands_exist(file: Path) -> None:
+    """Every ./course line on the site and in the READMEs is a command with those options."""
+    problems = {command: problem_with(command) for command in commands_in(file.read_text())}
+    assert {command: problem for command, problem in problems.items() if problem} == {}
+
+
+def test_command_check_can_fail() -> None:
+    """The check of commands sees what is wrong."""
+    assert problem_with("./course fly 05") == "no such command: fly"
+    assert problem_with("./course run 05 --wings") == "no such option: --wings"
+    assert problem_with("./course run 05 --port 8020") == ""
+
+
+@pytest.mark.parametrize("file", PAGES, ids=name)
+def test_images_have_a_description(file: Path) -> None:
+    """Every image says in words what it shows."""
+    assert re.findall(r"!\[\s*\]\([^)]*\)", file.read_text()) == []
+
+
+def test_screenshots_are_not_stale() -> None:
+    """The pictures were taken of the pages as they are: else ./course docs --screenshots."""
+    assert json.loads(MADE_FROM.read_text()) == looks()
+
+
+SCRIPTS = sorted((find_chapter("02").folder / "asyncio_basics").glob("[0-9]*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_lesson_shows_what_the_script_prints(script: Path) -> None:
+    """The output in lesson 2 is what the script prints, but for times."""
+    shown = dict(fences((DOCS / "lessons" / "02.md").read_text()))
+    lesson = shown[f'text title="python asyncio_basics/{script.name}"']
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert without_times(done.stdout) == without_times("\n".join(lesson))
+
+
+def without_times(text: str) -> str:
+    return re.sub(r"\d\.\d+ s", "N s", text.strip())
+
+
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[str]:
+    """The site behind a small server of its own."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.timeout(300)
+def test_every_page_opens_offline(site: Path, served: str, page: Page) -> None:
+    """Every page opens without a console error, draws its diagrams, and asks no other machine."""
+    page.set_viewport_size({"width": 375, "height": 800})
+    wide = []
+    for file in sorted(site.rglob("index.html")):
+        path = file.parent.relative_to(site).as_posix()
+        page.goto(f"{served}/{path}/")
+        diagrams = file.read_text().count('class="mermaid"')
+        drawn = "document.querySelectorAll('div.mermaid').length"
+        if diagrams:
+            page.wait_for_function(f"{drawn} >= {diagrams}")
+        if page.evaluate("document.documentElement.scrollWidth") > 375:
+            wide.append(path)
+    assert wide == []
+
+
+@pytest.mark.timeout(300)
+def test_search_finds_offline(served: str, page: Page) -> None:
+    """The search works with no other machine's help."""
+    page.goto(f"{served}/")
+    page.get_by_role("textbox", name="Search").click()
+    page.keyboard.type("heartbeat")
+    page.locator(".md-search-result__item").first.wait_for()
+
+
+def test_home_shows_the_costs_of_the_readmes() -> None:
+    """The table of costs on the home page holds the numbers that the ladder's tests measure."""
+    home = (DOCS / "index.md").read_text()
+    for chapter in all_chapters():
+        readme = (chapter.folder / "README.md").read_text()
+        row = next(line for line in readme.splitlines() if line.endswith("ms late |"))
+        assert f"\n| {int(chapter.number)} {row}\n" in home
