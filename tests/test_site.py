@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import importlib
 import json
 import os
 import re
@@ -163,6 +164,36 @@ def test_images_have_a_description(file: Path) -> None:
 def test_screenshots_are_not_stale() -> None:
     """The pictures were taken of the pages as they are: else ./course docs --screenshots."""
     assert json.loads(MADE_FROM.read_text()) == looks()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{{ 05 project/ws/views.py nothing_like_it }}", "there is no 'nothing_like_it'"),
+        ("{{ 05 project/no_such_file.py }}", "has no file"),
+        ("{{ 99 main.py }}", "There is no chapter"),
+        ("{{ main.py }}", "includes nothing"),
+    ],
+)
+def test_wrong_include_fails(site: Path, line: str, problem: str) -> None:
+    """Code that is not there, under that name, fails the build."""
+    importlib.invalidate_caches()  # the site's packages may have come a moment ago
+    include = importlib.import_module("course.include")
+    with pytest.raises(ValueError, match=problem):
+        include.expand([line])
+
+
+@pytest.mark.timeout(300)
+def test_include_takes_what_belongs_to_a_function(site: Path) -> None:
+    """An included function comes with its decorators and the comment above, and what is new."""
+    include = importlib.import_module("course.include")
+    block = include.expand(["  {{ 02 project/subscriptions/views.py start_subscription }}"])
+    assert 'title="chapters/02-asyncio/project/subscriptions/views.py"' in block[0]
+    assert 'hl_lines="1"' in block[0]
+    assert block[1].startswith("  # This view is `def`")
+    assert block[2].startswith("  @subscriptions_router.post(")
+    assert block[-1] == "  ```"
 
 
 SCRIPTS = sorted((find_chapter("02").folder / "asyncio_basics").glob("[0-9]*.py"))

@@ -93,7 +93,7 @@ def changes_page(before: Chapter, after: Chapter) -> str:
         f"In a terminal: `./course diff {before.number} {after.number}`.",
         f"The lesson: [{after}](../lessons/{after.number}.md).",
         "",
-        "| | file | why |",
+        "| what | file | why |",
         "|---|---|---|",
         *[f"| {c.kind} | [`{c.path}`](#{anchor(c.path)}) | {c.reason} |" for c in found],
         "",
