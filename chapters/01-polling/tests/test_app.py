@@ -16,6 +16,12 @@ CELERY = "project/celery_utils.py"
 FIELDS = {"task_id", "state", "result", "error"}
 
 
+def test_project_starts(project: RunningProject) -> None:
+    """The project starts: its web process, its worker and the newsletter service."""
+    alive = [process.name for process in project.processes if process.exit_code is None]
+    expect("the processes that run", sorted(alive), ["newsletter", "web", "worker"])
+
+
 def test_page_is_served(project: RunningProject) -> None:
     """The page with the form is served at /."""
     answer = project.http.get(f"{project.url}/")

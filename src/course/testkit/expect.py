@@ -8,6 +8,9 @@ from typing import Any
 class NotAsExpected(AssertionError):
     """What a project did was not what the chapter asks for."""
 
+    log: list[str] = []  # lines of the project's own that belong to it
+    did_not_start = False  # the project as a whole could not be started
+
     def __init__(self, expected: str, seen: str, usually: str = "", look_at: str = "") -> None:
         self.expected, self.seen, self.usually, self.look_at = expected, seen, usually, look_at
         super().__init__(str(self))

@@ -1,6 +1,7 @@
 """The project under test: its processes, and the clients that talk to them."""
 
 import asyncio
+import itertools
 import json
 import signal
 import threading
@@ -31,6 +32,7 @@ from course.processes import (
     wait_for,
 )
 from course.testkit.expect import NotAsExpected, eventually, expect
+from course.testkit.explain import why_it_did_not_start
 
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
 QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
@@ -61,6 +63,17 @@ def run_async(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if errors:
         raise errors[0]
     return results[0]
+
+
+class DidNotStart(ProjectProblem):
+    """A process of the project ended at its start, or was not ready in time."""
+
+    def __init__(self, process: Process, port: int | None, folder: Path) -> None:
+        self.reason = why_it_did_not_start(
+            process.name, process.exit_code, list(process.lines), folder, port, START_LIMIT
+        )
+        last = "\n".join(f"    {line}" for line in self.reason.log)
+        super().__init__(f"{self.reason}\nIt said last:\n{last}")
 
 
 @dataclass
@@ -169,6 +182,7 @@ class RunningProject:
         self.folder = folder
         self.settings = QUICK if settings is None else settings
         self.processes: list[Process] = []
+        self.ports: dict[Process, int] = {}  # where each was told to listen
         self.webs: list[Web] = []
         self.spare: Web | None = None
         self.special_webs: list[tuple[Web, dict[str, str]]] = []
@@ -181,6 +195,7 @@ class RunningProject:
         commands = read_procfile(self.folder)
         if "newsletter" in names:
             self.newsletter = self.launch("newsletter", commands["newsletter"])
+            self.ports[self.newsletter] = self.newsletter_port
         if "worker" in names:
             self.worker = self.launch_worker()
         if "web" in names:
@@ -211,7 +226,9 @@ class RunningProject:
     def launch_web(self, port: int | None = None, **settings: object) -> Web:
         port = port or free_port()
         command = read_procfile(self.folder)["web"]
-        return Web(self.launch("web", command, WEB_PORT=port, **settings), port)
+        web = Web(self.launch("web", command, WEB_PORT=port, **settings), port)
+        self.ports[web.process] = port
+        return web
 
     def launch_worker(self, more: str = "", **settings: object) -> Process:
         """Start a worker; `more` are options that come after the Procfile's."""
@@ -265,15 +282,8 @@ class RunningProject:
         wait_for(lambda: is_ready() or process.exit_code is not None, START_LIMIT)
         if process.exit_code is None and is_ready():
             return
-        how = "was not ready"
-        if process.exit_code is not None:
-            process.wait(1)
-            how = f"ended with exit code {process.exit_code}"
-        last = "\n".join(f"    {line}" for line in list(process.lines)[-15:])
-        raise ProjectProblem(
-            f"The {process.name} process of {self.folder} {how} "
-            f"within {START_LIMIT:g} s of its start. It said last:\n{last}"
-        )
+        process.wait(1 if process.exit_code is not None else 0)
+        raise DidNotStart(process, self.ports.get(process), self.folder)
 
     def stop(self) -> None:
         self.http.close()
@@ -380,6 +390,32 @@ class RunningProject:
     def channels(self) -> set[str]:
         """The channels somebody subscribes to now."""
         return {str(channel) for channel in self.redis.client.pubsub_channels()}
+
+    def channel_since(self, before: set[str]) -> str:
+        """The channel that has come since `before`: the one of the task that is followed now."""
+        __tracebackhide__ = True
+        new: set[str] = eventually(
+            lambda: self.channels() - before,
+            lambda channels: len(channels) == 1,
+            "one channel is subscribed to for the task that is followed",
+            within=3,
+            usually="the view does not subscribe, or broadcast is not connected in the lifespan",
+            look_at=WS_VIEWS,
+        )
+        return new.pop()
+
+    @contextmanager
+    def watch_redis(self) -> Iterator[Callable[[], list[str]]]:
+        """What Redis is asked meanwhile, in order: call what you get at the end."""
+        end = f"the end {time.monotonic_ns()}"
+        with self.redis.client.monitor() as monitor:  # type: ignore[no-untyped-call]
+
+            def commands() -> list[str]:
+                self.redis.client.echo(end)
+                seen = (str(said["command"]) for said in monitor.listen())
+                return list(itertools.takewhile(lambda command: end not in command, seen))
+
+            yield commands
 
     def calls(self, command: str) -> int:
         """How often Redis has been asked this command since it was started."""

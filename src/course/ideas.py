@@ -1,0 +1,63 @@
+"""A chapter's ideas: its test functions, read as text, in the order in which they are checked."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from course.chapters import Chapter, all_chapters
+
+NOT_IN_CHECK = "not_in_check"  # the marker of tests that `./course test` runs and `check` does not
+
+
+@dataclass(frozen=True)
+class Idea:
+    key: str  # the test function's name, which no other test of the chapter has
+    file: Path
+    text: str  # the first line of its docstring
+    needs_browser: bool
+    is_new: bool  # no earlier chapter has it
+
+    @property
+    def node(self) -> str:
+        """Its name for pytest."""
+        return f"{self.file}::{self.key}"
+
+
+def ideas_of(chapter: Chapter) -> list[Idea]:
+    """What the check decides, one by one: the basics first, the chapter's own ideas last."""
+    chapters = all_chapters()
+    earlier = {
+        path.name for c in chapters if c.number < chapter.number for path in c.folder.glob(TESTS)
+    }
+    later = {
+        path.name for c in chapters if c.number > chapter.number for path in c.folder.glob(TESTS)
+    }
+
+    def position(file: Path) -> tuple[bool, bool, int, str]:
+        # A file that no other chapter has comes last: it holds what is this chapter's alone.
+        order = FIRST.index(file.name) if file.name in FIRST else len(FIRST)
+        return file.name not in earlier, file.name not in later, order, file.name
+
+    found = []
+    for file in sorted(chapter.folder.glob(TESTS), key=position):
+        is_new = file.name not in earlier
+        found += [
+            Idea(function.name, file, text_of(function), "page" in names(function), is_new)
+            for function in ast.parse(file.read_text()).body
+            if isinstance(function, ast.FunctionDef)
+            and function.name.startswith("test_")
+            and not any(NOT_IN_CHECK in ast.dump(mark) for mark in function.decorator_list)
+        ]
+    return found
+
+
+TESTS = "tests/test_*.py"
+FIRST = ("test_app.py", "test_page.py", "test_processes.py")
+
+
+def text_of(function: ast.FunctionDef) -> str:
+    return (ast.get_docstring(function) or function.name).splitlines()[0]
+
+
+def names(function: ast.FunctionDef) -> set[str]:
+    return {argument.arg for argument in function.args.args}
