@@ -17,7 +17,7 @@ from typing import Any
 
 from course.chapters import ROOT
 from course.family import Family
-from course.ideas import Idea
+from course.ideas import START, Idea
 from course.testkit.report import LIMIT
 
 IDEA_LIMIT = 20  # seconds that one test may take
@@ -174,13 +174,11 @@ class Run:
                 self.fail(lane.running, ended_by_somebody(lane.process.wait()))
             elif not self.result.problem:
                 self.result.problem = f"The tests could not be run.\n{lane.last_words()}"
-        elif kind == FAILED and event.get("did_not_start") and key != self.keys[0]:
-            lane.running = ""  # said once, with the idea that the project starts
-            if self.keys[0] not in [d.idea.key for d in self.result.of(FAILED)]:
-                self.fail(key, event)
         elif kind == FAILED:
             lane.running = ""
-            self.fail(key, event)
+            # That the project does not start is said once, of the idea that it starts.
+            is_start = event.get("did_not_start") and START in self.keys
+            self.fail(START if is_start else key, event)
         elif kind in (PASSED, SKIPPED):
             lane.running = ""
             self.decide(key, kind, event)
@@ -195,6 +193,8 @@ class Run:
 
     def decide(self, key: str, state: str, details: dict[str, Any]) -> None:
         decision = self.result.decisions[self.keys.index(key)]
+        if decision.state != NOT_REACHED:
+            return
         decision.state, decision.details = state, details
         decision.seconds = details.get("seconds", 0.0)
         self.on_decided(decision)

@@ -24,7 +24,10 @@ class Idea:
 
 
 def ideas_of(chapter: Chapter) -> list[Idea]:
-    """What the check decides, one by one: the basics first, the chapter's own ideas last."""
+    """What the check decides, one by one: the basics first, the chapter's own ideas last.
+
+    What needs a browser comes after the rest: where both fail, the rest says more about the reason.
+    """
     chapters = all_chapters()
     earlier = {
         path.name for c in chapters if c.number < chapter.number for path in c.folder.glob(TESTS)
@@ -48,10 +51,11 @@ def ideas_of(chapter: Chapter) -> list[Idea]:
             and function.name.startswith("test_")
             and not any(NOT_IN_CHECK in ast.dump(mark) for mark in function.decorator_list)
         ]
-    return found
+    return sorted(found, key=lambda idea: idea.needs_browser)
 
 
 TESTS = "tests/test_*.py"
+START = "test_project_starts"  # the idea that all others need
 FIRST = ("test_app.py", "test_page.py", "test_processes.py")
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from course.chapters import Chapter
 from course.check import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
-from course.work import shown
+from course.work import STATE, WORK, shown
 
 MARKS = {
     PASSED: ("✓", "green"),
@@ -35,8 +35,9 @@ def say_outcome(console: Console, chapter: Chapter, project: Path, result: Resul
     if first := result.first_failed:
         console.print()
         say_failure(console, first, project)
-        where = "" if project.name == "work" else f" --project {shown(project)}"
-        console.print(f"\nThe next hint: ./course hint {chapter.number}{where}", soft_wrap=True)
+        if (project / STATE).exists():
+            where = "" if project == WORK.resolve() else f" --project {shown(project)}"
+            console.print(f"\nThe next hint: ./course hint {chapter.number}{where}")
     passed, all_of_them = len(result.of(PASSED)), len(result.decisions)
     console.print(
         f"\nChapter {chapter}: {passed} of {all_of_them} ideas hold ({result.seconds:.0f} s)."

@@ -50,6 +50,7 @@ def eventually(
     within: float,
     usually: str = "",
     look_at: str = "",
+    show: Callable[[Any], str] = repr,
 ) -> Any:
     """Look until the condition holds for what is seen, and return that; fail after `within` s."""
     __tracebackhide__ = True
@@ -59,5 +60,5 @@ def eventually(
         if condition(seen):
             return seen
         if time.monotonic() > deadline:
-            raise NotAsExpected(f"within {within:g} s, {expected}", repr(seen), usually, look_at)
+            raise NotAsExpected(f"within {within:g} s, {expected}", show(seen), usually, look_at)
         time.sleep(0.02)

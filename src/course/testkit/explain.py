@@ -12,6 +12,7 @@ ERROR = re.compile(
     r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Busy|Refused)\b.*|^Error: .*"
 )
 NO_ANSWER = ("ReadTimeout", "ConnectError", "ReadError", "RemoteProtocolError", "ConnectTimeout")
+COMPLAINT = re.compile(r"Error\b|Exception\b|cannot|WARNING").search
 MOST_LINES = 12
 
 MEANINGS = tomllib.loads(Path(__file__).with_name("meanings.toml").read_text())["meaning"]
@@ -44,9 +45,11 @@ def why_it_did_not_start(
     error = last_error(lines)
     if exit_code is not None:
         seen = f"it ended with exit code {exit_code}" + (f": {error}" if error else "")
-        usually = meaning_of(lines) or "its log has the reason"
+        silent = "it ended without a word: something in the code ends the process"
+        usually = meaning_of(lines) or ("its log has the reason" if lines else silent)
     else:
-        seen = f"it runs, and was not ready within {limit:g} s" + (f": {error}" if error else "")
+        at = f", and does not answer at port {port}" if port else f", not ready after {limit:g} s"
+        seen = f"it runs{at}" + (f": {error}" if error else "")
         usually = meaning_of(lines) or (
             f"it listens on another port than the {port} it was told: "
             "the Procfile must take the port from the environment"
@@ -55,7 +58,7 @@ def why_it_did_not_start(
         )
     where = own_line(lines, folder)
     problem = NotAsExpected(f"the {name} process starts", seen, usually, where or "Procfile")
-    problem.log = lines[-MOST_LINES:]
+    problem.log = traceback_in(lines, folder)
     return problem
 
 
@@ -65,18 +68,23 @@ def explain(error: BaseException, folder: Path, logs: dict[str, list[str]]) -> d
     `logs` is what each process of the project has said since the test began.
     """
     troubled = {name: lines for name, lines in logs.items() if own_line(lines, folder)}
-    name, lines = next(iter(troubled.items()), ("", []))
+    complaints = {
+        name: found for name, lines in logs.items() if (found := list(filter(COMPLAINT, lines)))
+    }
+    name, lines = next(iter((troubled or complaints).items()), ("", []))
     where = own_line(lines, folder)
     told = {
         "expected": getattr(error, "expected", ""),
         "seen": getattr(error, "seen", ""),
         "usually": getattr(error, "usually", ""),
         "look_at": getattr(error, "look_at", ""),
-        "log": getattr(error, "log", []) or traceback_in(lines),
+        "log": getattr(error, "log", []) or traceback_in(lines, folder),
         "log_of": name,
         "where": where,
     }
     if isinstance(error, NotAsExpected):
+        reasons = [told["usually"] or last_error(lines), meaning_of(lines)]
+        told["usually"] = "; or: ".join(filter(None, reasons))
         return told
     kind, text = type(error).__name__, str(error).strip()
     if isinstance(error, AssertionError) and text.startswith("Locator expected"):
@@ -109,8 +117,17 @@ def from_browser(text: str) -> tuple[str, str]:
     return f"{expected}{what}", rest.strip().splitlines()[0] if rest.strip() else "nothing"
 
 
-def traceback_in(lines: list[str]) -> list[str]:
-    """The end of the last traceback in a log."""
+def traceback_in(lines: list[str], folder: Path) -> list[str]:
+    """The end of the last traceback in a log, without the frames of other people's code."""
     ends = [number for number, line in enumerate(lines) if ERROR.match(line.strip())]
-    end = ends[-1] + 1 if ends else len(lines)
-    return lines[max(0, end - MOST_LINES) : end]
+    kept, is_own = [], True
+    for line in lines[: ends[-1] + 1] if ends else lines:
+        if found := FRAME.search(line):
+            is_own = (folder / found["file"]).is_relative_to(folder) and not re.search(
+                "<|/lib/", line
+            )
+        elif not line.startswith("    "):
+            is_own = True
+        if is_own:
+            kept.append(line)
+    return kept[-MOST_LINES:]

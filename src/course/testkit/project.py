@@ -170,7 +170,8 @@ def handshake_refused(refused: InvalidStatus) -> NotAsExpected:
     return NotAsExpected(
         "the WebSocket handshake is accepted",
         f"HTTP {refused.response.status_code}",
-        "the path is another, or the Origin check refuses the page's own origin",
+        "there is no WebSocket at that path (the server says 403 to that, too), "
+        "or the Origin check refuses the page's own origin",
         WS_VIEWS,
     )
 
@@ -279,11 +280,19 @@ class RunningProject:
         return code
 
     def wait_ready(self, process: Process, is_ready: Callable[[], bool]) -> None:
-        wait_for(lambda: is_ready() or process.exit_code is not None, START_LIMIT)
+        port = self.ports.get(process)
+
+        def listens_elsewhere() -> bool:
+            found = [line for line in process.lines if "running on http://" in line]
+            return bool(port and found and f":{port}" not in found[-1])
+
+        wait_for(
+            lambda: is_ready() or process.exit_code is not None or listens_elsewhere(), START_LIMIT
+        )
         if process.exit_code is None and is_ready():
             return
         process.wait(1 if process.exit_code is not None else 0)
-        raise DidNotStart(process, self.ports.get(process), self.folder)
+        raise DidNotStart(process, port, self.folder)
 
     def stop(self) -> None:
         self.http.close()
@@ -399,6 +408,7 @@ class RunningProject:
             lambda channels: len(channels) == 1,
             "one channel is subscribed to for the task that is followed",
             within=3,
+            show=lambda channels: ", ".join(sorted(channels)) or "no channel",
             usually="the view does not subscribe, or broadcast is not connected in the lifespan",
             look_at=WS_VIEWS,
         )
