@@ -28,24 +28,22 @@ def ideas_of(chapter: Chapter) -> list[Idea]:
 
     What needs a browser comes after the rest: where both fail, the rest says more about the reason.
     """
-    chapters = all_chapters()
-    earlier = {
-        path.name for c in chapters if c.number < chapter.number for path in c.folder.glob(TESTS)
-    }
-    later = {
-        path.name for c in chapters if c.number > chapter.number for path in c.folder.glob(TESTS)
-    }
+    has = {c.number: {path.name for path in c.folder.glob(TESTS)} for c in all_chapters()}
+    later = {name for number, names in has.items() if number > chapter.number for name in names}
 
-    def position(file: Path) -> tuple[bool, bool, int, str]:
-        # A file that no other chapter has comes last: it holds what is this chapter's alone.
+    def since(file: Path) -> str:
+        return next(number for number, names in has.items() if file.name in names)
+
+    def position(file: Path) -> tuple[str, bool, int, str]:
+        # A file that no later chapter has comes last: it holds what is this chapter's alone.
         order = FIRST.index(file.name) if file.name in FIRST else len(FIRST)
-        return file.name not in earlier, file.name not in later, order, file.name
+        return since(file), file.name not in later, order, file.name
 
     found = []
     for file in sorted(chapter.folder.glob(TESTS), key=position):
-        is_new = file.name not in earlier
+        is_new = since(file) == chapter.number
         found += [
-            Idea(function.name, file, text_of(function), "page" in names(function), is_new)
+            Idea(function.name, file, text_of(function), "page" in arguments(function), is_new)
             for function in ast.parse(file.read_text()).body
             if isinstance(function, ast.FunctionDef)
             and function.name.startswith("test_")
@@ -63,5 +61,5 @@ def text_of(function: ast.FunctionDef) -> str:
     return (ast.get_docstring(function) or function.name).splitlines()[0]
 
 
-def names(function: ast.FunctionDef) -> set[str]:
+def arguments(function: ast.FunctionDef) -> set[str]:
     return {argument.arg for argument in function.args.args}

@@ -83,8 +83,8 @@ def explain(error: BaseException, folder: Path, logs: dict[str, list[str]]) -> d
         "where": where,
     }
     if isinstance(error, NotAsExpected):
-        reasons = [told["usually"] or last_error(lines), meaning_of(lines)]
-        told["usually"] = "; or: ".join(filter(None, reasons))
+        usually, meaning = error.usually or last_error(lines), meaning_of(lines)
+        told["usually"] = f"{usually}; or: {meaning}" if usually and meaning else usually or meaning
         return told
     kind, text = type(error).__name__, str(error).strip()
     if isinstance(error, AssertionError) and text.startswith("Locator expected"):
