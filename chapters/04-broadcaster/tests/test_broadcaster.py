@@ -16,6 +16,7 @@ from course.processes import project_environment
 from course.testkit import RunningProject, eventually, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
+NOT_HEARD = "it is published to another channel than the view subscribes to, or not as JSON"
 TASKS = "project/subscriptions/tasks.py"
 
 
@@ -56,7 +57,8 @@ def test_script_publishes(project: RunningProject, folder: Path) -> None:
             check=False,
         )
         expect("the exit code of publish.py", done.returncode, 0, usually=done.stderr[-500:])
-        expect("the progress", follower.next()["progress"], "Hello from a terminal")
+        said = follower.next(within=5, usually=NOT_HEARD)
+        expect("the progress", said.get("progress"), "Hello from a terminal", look_at=VIEWS)
 
 
 def test_progress_is_told(project: RunningProject) -> None:

@@ -37,7 +37,9 @@ from course.testkit.explain import why_it_did_not_start
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
 QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
 FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
+STATUS_LIMIT = 6.0  # seconds for an answer that need not wait for anything
 WS_VIEWS = "project/ws/views.py"
+SUBSCRIPTION_VIEWS = "project/subscriptions/views.py"
 
 TaskStatus = dict[str, Any]
 T = TypeVar("T")
@@ -323,13 +325,28 @@ class RunningProject:
             answer.status_code,
             202,
             usually=f"the view failed; it answered {answer.text[:200]}",
-            look_at="project/subscriptions/views.py",
+            look_at=SUBSCRIPTION_VIEWS,
         )
         return str(answer.json()["task_id"])
 
     def status(self, task_id: str, web: Web | None = None) -> TaskStatus:
-        answer = self.http.get(f"{(web or self.web).url}/task_status/{task_id}")
-        expect("the status of GET /task_status/{task_id}", answer.status_code, 200)
+        __tracebackhide__ = True
+        url = f"{(web or self.web).url}/task_status/{task_id}"
+        try:
+            answer = self.http.get(url, timeout=STATUS_LIMIT)
+        except httpx.ReadTimeout:
+            raise NotAsExpected(
+                f"an answer to GET /task_status/{{task_id}} within {STATUS_LIMIT:g} s",
+                "none",
+                "the view waits although nobody asked it to, or something blocks the web process",
+                SUBSCRIPTION_VIEWS,
+            ) from None
+        expect(
+            "the status of GET /task_status/{task_id}",
+            answer.status_code,
+            200,
+            look_at=SUBSCRIPTION_VIEWS,
+        )
         return dict(answer.json())
 
     def until_final(self, task_id: str, web: Web | None = None, within: float = 10) -> TaskStatus:
