@@ -191,6 +191,38 @@ def hint(chapter: ChapterArgument, project: ProjectOption = None) -> None:
     console.print(Text(f"Hint {number} of {HINTS_EACH}: {text.strip()}"), soft_wrap=True)
 
 
+@app.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of projects.")],
+    chapter: Annotated[
+        str | None, typer.Option(help="Check this chapter. None: find the highest that passes.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Projects at a time.", min=1, max=16)] = 2,
+    out: Annotated[Path, typer.Option(help="Results as CSV; JUnit XML beside it.")] = Path(
+        "results.csv"
+    ),
+) -> None:
+    """Check every project in a folder: a table, CSV and JUnit XML. Goes on where it was ended.
+
+    This runs the students' code, with your rights, on this machine. Each project gets a copy, a
+    Redis and limits of its own, which keeps accidents apart; they are no wall against malice. For
+    code you would not run yourself, grade in a container or a virtual machine.
+    Example: ./course grade submissions/ --chapter 04
+    """
+    from course.grading import grade_folder
+    from course.results import ResultsProblem
+
+    try:
+        found = find_chapter(chapter) if chapter else None
+        with ended_by_signals():
+            grade_folder(console, folder, found, jobs, out)
+    except (UnknownChapter, work.WorkProblem, ResultsProblem) as problem:
+        raise fail(problem) from None
+    except KeyboardInterrupt:
+        words = f"Interrupted. What was done is in {out}; the same command goes on from there."
+        raise fail(words, 130) from None
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and a terminal that is closed end things as Ctrl-C does."""

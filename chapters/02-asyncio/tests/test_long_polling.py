@@ -133,7 +133,7 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
             start = time.monotonic()
             await asyncio.to_thread(project.http.get, f"{project.url}/")
             times.append(time.monotonic() - start)
-        return await asyncio.gather(*waiting), sorted(times)[len(times) // 2]
+        return await asyncio.gather(*waiting), sum(times) / len(times)
 
     states, page_seconds = run_async(crowd)
     expect(
@@ -145,7 +145,7 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
     )
     expect_that(
         page_seconds < 0.1,
-        f"GET / within 0.1 s (median) while {WAITERS} requests wait",
+        f"GET / within 0.1 s (mean of ten) while {WAITERS} requests wait",
         f"{page_seconds:.2f} s",
         usually="the waiting blocks the event loop, or holds a thread each: "
         "await asyncio.sleep(), and asyncio.to_thread() for what blocks",

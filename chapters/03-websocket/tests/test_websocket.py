@@ -32,7 +32,7 @@ def test_first_state_comes_at_once(project: RunningProject) -> None:
 
 def test_end_is_told(project: RunningProject) -> None:
     """When the task ends the client is told, with the result."""
-    with project.follow(project.subscribe("slow+0.7@example.com")) as follower:
+    with project.follow(project.subscribe("slow+1.2@example.com")) as follower:
         last = follower.until_final()
         expect("the last state", last["state"], "SUCCESS", look_at=VIEWS)
         expect_that(last.get("result") is not None, "a result", last, look_at=CELERY)
