@@ -1,7 +1,8 @@
 """All processes that a check has started, whatever they have done to get away.
 
 Each inherits a mark in its environment, by which it is found, whichever process group or session
-it has made for itself. What has wiped its environment is found as a child of one that has not.
+it has made for itself. What has wiped its environment is found by the folder it works in, or as a
+child of one that was found.
 """
 
 import os
@@ -64,11 +65,14 @@ class Family:
         return child
 
     def members(self, name: str = "") -> list[psutil.Process]:
-        """Who is alive of those whose mark begins so, and their children."""
+        """Who is alive of those whose mark begins so, and their children. Without name: of all."""
         found = {}
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                is_ours = process.environ().get(MARK, "").startswith(f"{self.mark}-{name}")
+                mark = process.environ().get(MARK, "")
+                is_ours = mark.startswith(f"{self.mark}-{name}") or (
+                    not name and process.cwd().startswith(f"{self.folder}{os.sep}")
+                )
                 if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                     found[process.pid] = process
         for process in list(found.values()):

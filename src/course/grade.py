@@ -12,7 +12,7 @@ from pathlib import Path
 from course.chapters import Chapter, all_chapters
 from course.check import PASSED, Result, check
 from course.family import Family
-from course.guard import Guard, adopt_orphans, end_orphans
+from course.guard import Guard
 from course.ideas import START, Idea, ideas_of
 from course.results import Results, Row
 
@@ -40,7 +40,6 @@ class Grader:
 
     def grade_all(self, projects: list[Path], jobs: int, on_done: Callable[[Row], None]) -> None:
         """Grade them; KeyboardInterrupt ends what runs, and what has been written stays."""
-        adopt_orphans()
         with ThreadPoolExecutor(jobs) as pool:
             running = [pool.submit(self.grade, project) for project in projects]
             try:
@@ -57,7 +56,6 @@ class Grader:
             finally:
                 with suppress(OSError):
                     self.results.write_junit()
-        end_orphans()
 
     def grade(self, project: Path) -> Row:
         row = Row(project.name, asked=self.asked)

@@ -1,8 +1,6 @@
 """Limits for a project that nobody has read: its memory, its processes, its files, its time."""
 
-import ctypes
 import os
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +15,6 @@ MOST_MEMORY = 800 * 2**20  # bytes, of one process
 MOST_MEMORY_ALL = 3 * 2**30  # bytes, of all: a browser alone has some hundred million
 MOST_FILES = 400 * 2**20  # bytes, of one file and of all that are written
 LOOK_EVERY = 0.3  # seconds
-SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER in <linux/prctl.h>
 
 
 class Guard:
@@ -78,16 +75,3 @@ def size_of(folder: Path) -> int:
             with suppress(OSError):
                 total += os.lstat(os.path.join(parent, name)).st_size
     return total
-
-
-def adopt_orphans() -> None:
-    """Let processes whose parent dies become children of this one, so that none gets away."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-
-
-def end_orphans() -> None:
-    """End every child that is left. Nothing but students' processes can be."""
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            child.kill()

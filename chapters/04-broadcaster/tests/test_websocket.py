@@ -11,11 +11,12 @@ import pytest
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 
-from course.testkit import RunningProject, expect, expect_that, run_async
+from course.testkit import RunningProject, eventually, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
 CELERY = "project/celery_utils.py"
 FOLLOW = "project/subscriptions/static/follow.js"
+NOT_TOLD = "nobody tells the view of the end, and it does not look by itself, now and then"
 NO_LOOK = "the view waits for news first; the state of now is in the result backend"
 NOT_CLOSED = "the view returns, or raises, without closing the socket: the client sees 1006"
 STATES_BEFORE = {"PENDING", "STARTED", "RETRY"}
@@ -23,7 +24,10 @@ STATES_BEFORE = {"PENDING", "STARTED", "RETRY"}
 
 def test_first_state_comes_at_once(project: RunningProject) -> None:
     """The current state is the first frame, sent at once."""
-    task_id = project.subscribe("slow+0.5@example.com")
+    task_id = project.subscribe("slow+1.2@example.com")
+    eventually(
+        lambda: project.status(task_id)["state"], lambda s: s == "STARTED", "it starts", within=5
+    )
     with project.follow(task_id) as follower:
         first = follower.next(within=0.8, usually=NO_LOOK)
         expect_that(first["state"] in STATES_BEFORE, "the state of now", first, look_at=VIEWS)
@@ -33,7 +37,7 @@ def test_first_state_comes_at_once(project: RunningProject) -> None:
 def test_end_is_told(project: RunningProject) -> None:
     """When the task ends the client is told, with the result."""
     with project.follow(project.subscribe("slow+1.2@example.com")) as follower:
-        last = follower.until_final()
+        last = follower.until_final(usually=NOT_TOLD)
         expect("the last state", last["state"], "SUCCESS", look_at=VIEWS)
         expect_that(last.get("result") is not None, "a result", last, look_at=CELERY)
         repeated = [frame for frame, after in pairwise(follower.received) if frame == after]
