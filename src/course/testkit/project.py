@@ -97,6 +97,10 @@ class Web:
         return f"ws://{HOST}:{self.port}/ws/task_status/{task_id}"
 
 
+class SocketClosed(NotAsExpected):
+    """The socket was closed where a frame was expected."""
+
+
 class Follower:
     """A WebSocket client that follows one task, as the page does."""
 
@@ -113,7 +117,7 @@ class Follower:
             seen = f"nothing; before that {self.states}"
             raise NotAsExpected(f"a frame within {within:g} s", seen, usually, look_at) from None
         except ConnectionClosed as closed:
-            raise NotAsExpected(
+            raise SocketClosed(
                 "a frame with a task status",
                 f"the socket was closed with {closed_with(closed)}, after {self.states}",
                 "the view returned or raised before it sent; its log has the reason",
