@@ -141,8 +141,15 @@ def test_interrupt_ends_everything(number: signal.Signals, tmp_path: Path) -> No
     assert running.returncode == 130, text
     assert "Interrupted" in text
     assert "Traceback" not in text
-    assert not [member for member in members if member.is_running()]
+    assert not [member for member in members if is_alive(member)]
     assert list(temporary.iterdir()) == []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def family(process: psutil.Process) -> list[psutil.Process]:

@@ -1,9 +1,10 @@
 """`./course check`: once, or again on each save."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
-from watchfiles import DefaultFilter
+from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_in
 
 from course.chapters import Chapter
@@ -35,21 +36,28 @@ def check_once(console: Console, chapter: Chapter, project: Path, quiet: bool = 
     return result
 
 
-class Sources(DefaultFilter):
-    """What a save changes: not what a check itself writes."""
-
-    def __call__(self, change: object, path: str) -> bool:
-        is_own = Path(path).name.startswith(Path(STATE).stem)
-        return not is_own and super().__call__(change, path)  # type: ignore[arg-type]
+def stamps(project: Path) -> dict[str, float]:
+    """When each source file was last saved; what a check itself writes is left out."""
+    found = {}
+    is_source = DefaultFilter()
+    for path in project.rglob("*"):
+        is_own = path.name.startswith(Path(STATE).stem)
+        if not is_own and is_source(Change.modified, str(path)):
+            with suppress(OSError):
+                if path.is_file():
+                    found[str(path)] = path.stat().st_mtime
+    return found
 
 
 def watch(console: Console, chapter: Chapter, project: Path) -> None:
-    """Check, and again on each save, until Ctrl-C."""
-    result = check_once(console, chapter, project)
+    """Check, and again on each save, a save during the check included, until Ctrl-C."""
     while True:
+        before = stamps(project)
+        result = check_once(console, chapter, project)
         if result.problem:
             console.print(f"\n{result.problem}", soft_wrap=True)
         console.print("\nWaiting for a save. Ctrl-C ends this.")
-        next(changes_in(project, watch_filter=Sources(), raise_interrupt=True, rust_timeout=1000))
+        for _ in changes_in(project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500):
+            if stamps(project) != before:
+                break
         console.rule()
-        result = check_once(console, chapter, project)

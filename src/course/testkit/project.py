@@ -193,7 +193,7 @@ class RunningProject:
         self.webs: list[Web] = []
         self.spare: Web | None = None
         self.special_webs: list[tuple[Web, dict[str, str]]] = []
-        self.http = httpx.Client(timeout=30)
+        self.http = httpx.Client(timeout=15)
 
     def start(self, redis: Redis, names: tuple[str, ...] = ("newsletter", "worker", "web")) -> Self:
         """Start the named processes and wait until they are ready. Raises ProjectProblem."""
