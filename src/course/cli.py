@@ -1,8 +1,14 @@
 """The commands, and nothing else."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -11,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from course import doctor as examination
+from course import work
 from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
 from course.diff import changes
 from course.processes import ProjectProblem, RedisProblem
@@ -38,14 +45,19 @@ def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
 
 @app.callback(invoke_without_command=True)
 def chapters(context: typer.Context) -> None:
-    """The chapters, when no command is given."""
+    """The chapters and the student's progress, when no command is given."""
     if context.invoked_subcommand:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("Chapter")
     table.add_column("What works now")
+    has_work = work.WORK.is_dir()
+    if has_work:
+        table.add_column("Your work", no_wrap=True)
+        progress = work.Progress.read(work.WORK)
     for chapter in all_chapters():
-        table.add_row(f"[bold]{chapter}[/]", chapter.summary)
+        done = [progress.summary(chapter)] if has_work else []
+        table.add_row(f"[bold]{chapter}[/]", chapter.summary, *done)
     console.print(table)
     console.print("\nRun one with [bold]./course run 05[/]; see also [bold]./course --help[/].")
 
@@ -135,6 +147,135 @@ def docs(
         raise typer.Exit(take_screenshots())
     what = ["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]
     raise typer.Exit(mkdocs(*what))
+
+
+@app.command()
+def start(
+    chapter: ChapterArgument,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move the work that is there to a dated folder first.")
+    ] = False,
+) -> None:
+    """Begin work/ as the chapter before left off. Work that is there already is never overwritten.
+
+    Example: ./course start 04
+    """
+    try:
+        found = find_chapter(chapter)
+        aside = work.start(found, fresh)
+    except (UnknownChapter, work.WorkProblem, OSError) as problem:
+        raise fail(problem) from None
+    if aside:
+        console.print(f"Your work up to now is in {work.shown(aside)}.", soft_wrap=True)
+    console.print(
+        f"work/ is ready for chapter {found}. Read chapters/{found}/README.md, change the code in "
+        f"work/, and see how far it is with ./course check {found.number}.",
+        soft_wrap=True,
+    )
+
+
+ProjectOption = Annotated[
+    Path | None, typer.Option("--project", metavar="DIR", help="A project other than work/.")
+]
+
+
+@app.command()
+def check(
+    chapter: ChapterArgument,
+    project: ProjectOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Check again on each save.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Check your work against a chapter's ideas, one by one.
+
+    Ends with 0 if all hold, with 1 if one does not, with 2 if the work could not be checked.
+    Example: ./course check 04 --watch
+    """
+    from course import checking
+
+    try:
+        found, folder = find_chapter(chapter), work.project_folder(project)
+        with ended_by_signals():
+            if watch:
+                checking.watch(console, found, folder)
+            result = checking.check_once(console, found, folder, quiet=as_json)
+    except (UnknownChapter, work.WorkProblem) as problem:
+        raise fail(problem) from None
+    except KeyboardInterrupt:
+        raise fail("Interrupted. Everything that was started has been ended.", 130) from None
+    if as_json:
+        sys.stdout.write(json.dumps(checking.as_data(found, folder, result), indent=2) + "\n")
+    elif result.problem:
+        raise fail(result.problem)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def hint(chapter: ChapterArgument, project: ProjectOption = None) -> None:
+    """Give the next hint for the first idea that failed in the last check.
+
+    Example: ./course hint 04
+    """
+    from course.hints import HINTS_EACH, NoHint, next_hint
+    from course.ideas import ideas_of
+
+    try:
+        found, folder = find_chapter(chapter), work.project_folder(project)
+        ideas = {idea.key: idea for idea in ideas_of(found)}
+        files = {key: idea.file for key, idea in ideas.items()}
+        key, number, text = next_hint(found, files, work.Progress.read(folder))
+    except (UnknownChapter, work.WorkProblem, NoHint) as problem:
+        raise fail(problem) from None
+    console.print(Text(ideas[key].text, "bold"), soft_wrap=True)
+    console.print(Text(f"Hint {number} of {HINTS_EACH}: {text.strip()}"), soft_wrap=True)
+
+
+@app.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of projects.")],
+    chapter: Annotated[
+        str | None, typer.Option(help="Check this chapter. None: find the highest that passes.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Projects at a time.", min=1, max=16)] = 2,
+    out: Annotated[Path, typer.Option(help="Results as CSV; JUnit XML beside it.")] = Path(
+        "results.csv"
+    ),
+) -> None:
+    """Check every project in a folder: a table, CSV and JUnit XML. Goes on where it was ended.
+
+    This runs the students' code, with your rights, on this machine. Each project gets a copy, a
+    Redis and limits of its own, which keeps accidents apart; they are no wall against malice. For
+    code you would not run yourself, grade in a container or a virtual machine.
+    Example: ./course grade submissions/ --chapter 04
+    """
+    from course.grading import grade_folder
+    from course.results import ResultsProblem
+
+    try:
+        found = find_chapter(chapter) if chapter else None
+        with ended_by_signals():
+            grade_folder(console, folder, found, jobs, out)
+    except (UnknownChapter, work.WorkProblem, ResultsProblem) as problem:
+        raise fail(problem) from None
+    except KeyboardInterrupt:
+        words = f"Interrupted. What was done is in {out}; the same command goes on from there."
+        raise fail(words, 130) from None
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and a terminal that is closed end things as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @app.command()

@@ -9,11 +9,19 @@ import pytest
 
 from course.testkit import RunningProject, eventually, expect, expect_that
 
+APP = "project/__init__.py"
 VIEWS = "project/subscriptions/views.py"
 SCHEMAS = "project/subscriptions/schemas.py"
 TASKS = "project/subscriptions/tasks.py"
 CELERY = "project/celery_utils.py"
+NO_ERROR = "of a task that failed, AsyncResult.result is the exception: its text is the error"
 FIELDS = {"task_id", "state", "result", "error"}
+
+
+def test_project_starts(project: RunningProject) -> None:
+    """The project starts: its web process, its worker and the newsletter service."""
+    alive = [process.name for process in project.processes if process.exit_code is None]
+    expect("the processes that run", sorted(alive), ["newsletter", "web", "worker"])
 
 
 def test_page_is_served(project: RunningProject) -> None:
@@ -28,7 +36,13 @@ def test_subscription_is_accepted_at_once(project: RunningProject) -> None:
     start = time.monotonic()
     answer = project.post("slow+5@example.com")
     seconds = time.monotonic() - start
-    expect("the status of POST /subscriptions", answer.status_code, 202, look_at=VIEWS)
+    expect(
+        "the status of POST /subscriptions",
+        answer.status_code,
+        202,
+        usually="the view does the work itself: let it start a Celery task, and answer 202 at once",
+        look_at=VIEWS,
+    )
     task_id = answer.json().get("task_id")
     expect_that(
         seconds < 4,
@@ -37,7 +51,15 @@ def test_subscription_is_accepted_at_once(project: RunningProject) -> None:
         usually="the view calls the task as a function; call .delay()",
         look_at=VIEWS,
     )
-    expect("the Location header", answer.headers.get("location"), f"/task_status/{task_id}")
+    expect_that(bool(task_id), "the task's id in the answer", answer.text[:200], look_at=VIEWS)
+    location = answer.headers.get("location")
+    expect(
+        "the Location header",
+        location,
+        f"/task_status/{task_id}",
+        usually="the view does not set response.headers",
+        look_at=VIEWS,
+    )
     uuid.UUID(task_id)
 
 
@@ -75,8 +97,14 @@ def test_refusal_is_a_clear_failure(project: RunningProject) -> None:
         usually="the task does not look at the status of the service's answer",
         look_at=TASKS,
     )
-    expect("the result", status["result"], None, look_at=CELERY)
-    expect_that(bool(status["error"]), "an error that says what happened", status, look_at=CELERY)
+    expect("the result", status["result"], None, usually=NO_ERROR, look_at=CELERY)
+    expect_that(
+        bool(status["error"]),
+        "an error that says what happened",
+        status,
+        usually=NO_ERROR,
+        look_at=CELERY,
+    )
 
 
 def test_busy_service_is_tried_again(project: RunningProject) -> None:
@@ -137,8 +165,20 @@ def check_503(what: str, request: Callable[[], httpx.Response]) -> None:
     start = time.monotonic()
     answer = request()
     seconds = time.monotonic() - start
-    expect(f"the status of {what}", answer.status_code, 503, look_at="project/__init__.py")
-    expect_that("retry-after" in answer.headers, "a Retry-After header", dict(answer.headers))
+    expect(
+        f"the status of {what}",
+        answer.status_code,
+        503,
+        usually="the app has no exception handler for this error of Redis or of kombu",
+        look_at=APP,
+    )
+    expect_that(
+        "retry-after" in answer.headers,
+        "a Retry-After header",
+        dict(answer.headers),
+        usually="the exception handler answers 503 and no more",
+        look_at=APP,
+    )
     expect_that(
         seconds < 3,
         f"an answer to {what} within 3 s",

@@ -95,7 +95,8 @@ def test_raw_asgi_speaks_first(folder: Path) -> None:
         expect("the status of GET /", httpx.get(url).status_code, 200)
         with connect(f"ws://{HOST}:{port}/") as socket:
             frames = list(socket)
-        expect("the frames", frames, [f"The server speaks: {n}" for n in (1, 2, 3)])
+        spoken = [f"The server speaks: {n}" for n in (1, 2, 3)]
+        expect("the frames", frames, spoken, usually="app() ends early", look_at="raw_asgi.py")
         expect("the close code", socket.close_code, 1000)
     finally:
         process.stop()

@@ -7,27 +7,19 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+
+import pytest
 
 from course.processes import project_environment
 from course.testkit import RunningProject, eventually, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
+NOT_HEARD = "it is published to another channel than the view subscribes to, or not as JSON"
 TASKS = "project/subscriptions/tasks.py"
-
-
-def channel_of(project: RunningProject, before: set[str]) -> str:
-    """The channel that has come since `before`: the one of the task that is followed now."""
-    new: set[str] = eventually(
-        lambda: project.channels() - before,
-        lambda channels: len(channels) == 1,
-        "one channel is subscribed to for the task that is followed",
-        within=3,
-        usually="the view does not subscribe, or broadcast is not connected in the lifespan",
-        look_at=VIEWS,
-    )
-    return new.pop()
 
 
 def test_other_process_reaches_every_page(project: RunningProject) -> None:
@@ -38,7 +30,7 @@ def test_other_process_reaches_every_page(project: RunningProject) -> None:
     with project.follow(task_id) as here, project.follow(task_id, other) as there:
         first = here.next()
         there.next()
-        channel = channel_of(project, before)
+        channel = project.channel_since(before)
         eventually(
             lambda: dict(project.redis.client.pubsub_numsub(channel))[channel],
             lambda subscribers: subscribers == 2,
@@ -49,7 +41,13 @@ def test_other_process_reaches_every_page(project: RunningProject) -> None:
         project.redis.client.publish(channel, json.dumps(message))
         for follower in (here, there):
             frame = follower.next(within=2)
-            expect("the progress in the frame", frame.get("progress"), "said by the test")
+            expect(
+                "the progress in the frame",
+                frame.get("progress"),
+                "said by the test",
+                usually="the view does not send what it hears, or leaves the field out",
+                look_at=VIEWS,
+            )
 
 
 def test_script_publishes(project: RunningProject, folder: Path) -> None:
@@ -67,26 +65,37 @@ def test_script_publishes(project: RunningProject, folder: Path) -> None:
             check=False,
         )
         expect("the exit code of publish.py", done.returncode, 0, usually=done.stderr[-500:])
-        expect("the progress", follower.next()["progress"], "Hello from a terminal")
+        said = follower.next(within=5, usually=NOT_HEARD)
+        expect("the progress", said.get("progress"), "Hello from a terminal", look_at=VIEWS)
 
 
 def test_progress_is_told(project: RunningProject) -> None:
     """The task publishes its own progress, attempt by attempt, while its body runs."""
-    address = f"busy+1@{uuid.uuid4().hex}.example.com"
+    # Three tasks in two pool processes: at least one process publishes again and again.
+    addresses = [f"busy+1@{uuid.uuid4().hex}.example.com" for _ in range(3)]
+    with ExitStack() as stack:
+        for address in addresses:
+            stack.enter_context(progress_names_second_attempt(project, address))
+
+
+@contextmanager
+def progress_names_second_attempt(project: RunningProject, address: str) -> Iterator[None]:
     with project.follow(project.subscribe(address)) as follower:
+        yield
         follower.until_final()
         told = [status["progress"] for status in follower.received if status.get("progress")]
         expect_that(
             any("attempt 2" in progress for progress in told),
             "progress that names the second attempt",
             told,
-            usually="the task does not publish, or what it publishes raises",
+            usually="the task does not publish, or what it publishes with belongs to another loop",
             look_at=TASKS,
         )
 
 
+@pytest.mark.not_in_check
 def test_task_that_ends_first_is_not_missed(project: RunningProject) -> None:
-    """Subscribe, then look: of 200 tasks that end around the subscription, none is missed."""
+    """Of 200 tasks that end around the subscription, none is missed."""
 
     async def follow_one(number: int) -> str:
         email = f"slow+{number % 10 / 200}@example.com"
@@ -109,44 +118,6 @@ def test_task_that_ends_first_is_not_missed(project: RunningProject) -> None:
 
     states = run_async(crowd)
     expect("the clients that learn the end, of 200", states.count("SUCCESS"), 200, look_at=VIEWS)
-
-
-def test_clients_that_leave_leave_nothing(project: RunningProject) -> None:
-    """When 100 clients have come and gone, nobody is subscribed for them 5 seconds later."""
-    web = project.another_web()
-    task_ids = [str(uuid.uuid4()) for _ in range(20)]
-    before = project.channels()
-
-    async def come_and_go(number: int) -> None:
-        async with await project.open_socket(task_ids[number % 20], web) as socket:
-            await asyncio.wait_for(socket.recv(), 10)
-            if number % 2:
-                socket.transport.abort()  # gone without a word, like a closed laptop
-
-    async def crowd() -> None:
-        await asyncio.gather(*(come_and_go(number) for number in range(100)))
-
-    run_async(crowd)
-    eventually(
-        project.channels,
-        lambda channels: channels <= before,
-        "no channel is left that the clients' views subscribed to",
-        within=5,
-        usually="the view only sends, so it never notices that its client left; "
-        "or it unsubscribes by an exception, which broadcaster 0.2.0 does not survive",
-        look_at=VIEWS,
-    )
-
-
-def test_lost_message_is_made_good(project: RunningProject) -> None:
-    """A message that is lost is made good by a look at the state, within 10 seconds."""
-    task_id = project.subscribe("slow+1@example.com")
-    with project.follow(task_id) as follower:
-        follower.next()
-        # The worker publishes while the web process has no connection to hear it with.
-        project.redis.client.client_kill_filter(_type="pubsub")
-        last = follower.until_final(within=12)
-        expect("the last state", last["state"], "SUCCESS", look_at=VIEWS)
 
 
 def test_end_is_only_found_by_looking(project: RunningProject) -> None:

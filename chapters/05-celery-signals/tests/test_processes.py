@@ -54,6 +54,8 @@ def test_web_process_ends_soon(project: RunningProject) -> None:
         code is not None and seconds < 3,
         "the web process ends within 3 s of SIGTERM",
         f"exit code {code} after {seconds:.1f} s",
+        usually="something in the lifespan, or a thread, waits without a limit",
+        look_at="project/__init__.py",
     )
 
 
@@ -65,5 +67,6 @@ def test_procfile_takes_ports_from_the_environment(folder: Path) -> None:
             bool(re.search(rf"\$\{{{variable}:-{default}}}", text)),
             f"${{{variable}:-{default}}} in the Procfile",
             text,
+            usually="the port is a number there, or the variable has another name",
             look_at="Procfile",
         )

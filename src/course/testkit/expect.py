@@ -8,6 +8,9 @@ from typing import Any
 class NotAsExpected(AssertionError):
     """What a project did was not what the chapter asks for."""
 
+    log: list[str] = []  # lines of the project's own that belong to it
+    did_not_start = False  # the project as a whole could not be started
+
     def __init__(self, expected: str, seen: str, usually: str = "", look_at: str = "") -> None:
         self.expected, self.seen, self.usually, self.look_at = expected, seen, usually, look_at
         super().__init__(str(self))
@@ -47,6 +50,7 @@ def eventually(
     within: float,
     usually: str = "",
     look_at: str = "",
+    show: Callable[[Any], str] = repr,
 ) -> Any:
     """Look until the condition holds for what is seen, and return that; fail after `within` s."""
     __tracebackhide__ = True
@@ -56,5 +60,5 @@ def eventually(
         if condition(seen):
             return seen
         if time.monotonic() > deadline:
-            raise NotAsExpected(f"within {within:g} s, {expected}", repr(seen), usually, look_at)
+            raise NotAsExpected(f"within {within:g} s, {expected}", show(seen), usually, look_at)
         time.sleep(0.02)

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from course.doctor import find_browser, how_to_get_a_browser
+from course.ideas import NOT_IN_CHECK
 from course.processes import ProjectProblem
-from course.testkit.project import RunningProject, running
+from course.testkit import report
+from course.testkit.expect import NotAsExpected
+from course.testkit.project import DidNotStart, RunningProject, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,9 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="the project to test; without it, the chapter that the test lies in",
     )
+    report.pytest_addoption(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{NOT_IN_CHECK}: `./course check` leaves this test out")
+    report.pytest_configure(config)
     # After pytest-playwright, whose fixtures some of these replace.
     if config.pluginmanager.hasplugin("playwright"):
         from course.testkit import browser
@@ -66,7 +72,7 @@ class SharedProject:
         self.stack = ExitStack()
         self.folder: Path | None = None
         self.project: RunningProject | None = None
-        self.problem = ""
+        self.problem: ProjectProblem | None = None
 
     def of(self, folder: Path) -> RunningProject:
         if folder != self.folder:
@@ -75,9 +81,11 @@ class SharedProject:
             try:
                 self.project = self.stack.enter_context(running(folder))
             except ProjectProblem as problem:
-                self.problem = str(problem)
+                self.problem = problem
         if not self.project:
-            pytest.fail(self.problem, pytrace=False)
+            reason = as_expectation(self.problem)
+            reason.did_not_start = True
+            raise reason
         return self.project
 
     def stop(self) -> None:
@@ -85,9 +93,16 @@ class SharedProject:
         self.project = None
 
 
+def as_expectation(problem: ProjectProblem | None) -> NotAsExpected:
+    """That the project cannot be run, as what was expected and what was seen."""
+    if isinstance(problem, DidNotStart):
+        return problem.reason
+    return NotAsExpected("a project that can be started", str(problem), look_at="Procfile")
+
+
 @pytest.fixture(scope="session")
-def shared_project() -> Iterator[SharedProject]:
-    shared = SharedProject()
+def shared_project(request: pytest.FixtureRequest) -> Iterator[SharedProject]:
+    shared = request.session.course_shared_project = SharedProject()  # type: ignore[attr-defined]
     yield shared
     shared.stop()
 
@@ -115,6 +130,6 @@ def own_project(folder: Path) -> Iterator[Callable[..., RunningProject]]:
             try:
                 return stack.enter_context(running(folder, *names))
             except ProjectProblem as problem:
-                pytest.fail(str(problem), pytrace=False)
+                raise as_expectation(problem) from None
 
         yield start

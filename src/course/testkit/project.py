@@ -1,6 +1,7 @@
 """The project under test: its processes, and the clients that talk to them."""
 
 import asyncio
+import itertools
 import json
 import signal
 import threading
@@ -31,11 +32,14 @@ from course.processes import (
     wait_for,
 )
 from course.testkit.expect import NotAsExpected, eventually, expect
+from course.testkit.explain import why_it_did_not_start
 
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
 QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
 FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
+STATUS_LIMIT = 6.0  # seconds for an answer that need not wait for anything
 WS_VIEWS = "project/ws/views.py"
+SUBSCRIPTION_VIEWS = "project/subscriptions/views.py"
 
 TaskStatus = dict[str, Any]
 T = TypeVar("T")
@@ -63,6 +67,17 @@ def run_async(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return results[0]
 
 
+class DidNotStart(ProjectProblem):
+    """A process of the project ended at its start, or was not ready in time."""
+
+    def __init__(self, process: Process, port: int | None, folder: Path) -> None:
+        self.reason = why_it_did_not_start(
+            process.name, process.exit_code, list(process.lines), folder, port, START_LIMIT
+        )
+        last = "\n".join(f"    {line}" for line in self.reason.log)
+        super().__init__(f"{self.reason}\nIt said last:\n{last}")
+
+
 @dataclass
 class Web:
     """One web process of the project."""
@@ -82,6 +97,10 @@ class Web:
         return f"ws://{HOST}:{self.port}/ws/task_status/{task_id}"
 
 
+class SocketClosed(NotAsExpected):
+    """The socket was closed where a frame was expected."""
+
+
 class Follower:
     """A WebSocket client that follows one task, as the page does."""
 
@@ -98,7 +117,7 @@ class Follower:
             seen = f"nothing; before that {self.states}"
             raise NotAsExpected(f"a frame within {within:g} s", seen, usually, look_at) from None
         except ConnectionClosed as closed:
-            raise NotAsExpected(
+            raise SocketClosed(
                 "a frame with a task status",
                 f"the socket was closed with {closed_with(closed)}, after {self.states}",
                 "the view returned or raised before it sent; its log has the reason",
@@ -157,7 +176,8 @@ def handshake_refused(refused: InvalidStatus) -> NotAsExpected:
     return NotAsExpected(
         "the WebSocket handshake is accepted",
         f"HTTP {refused.response.status_code}",
-        "the path is another, or the Origin check refuses the page's own origin",
+        "there is no WebSocket at that path (the server says 403 to that, too), "
+        "or the Origin check refuses the page's own origin",
         WS_VIEWS,
     )
 
@@ -169,10 +189,11 @@ class RunningProject:
         self.folder = folder
         self.settings = QUICK if settings is None else settings
         self.processes: list[Process] = []
+        self.ports: dict[Process, int] = {}  # where each was told to listen
         self.webs: list[Web] = []
         self.spare: Web | None = None
         self.special_webs: list[tuple[Web, dict[str, str]]] = []
-        self.http = httpx.Client(timeout=30)
+        self.http = httpx.Client(timeout=15)
 
     def start(self, redis: Redis, names: tuple[str, ...] = ("newsletter", "worker", "web")) -> Self:
         """Start the named processes and wait until they are ready. Raises ProjectProblem."""
@@ -181,6 +202,7 @@ class RunningProject:
         commands = read_procfile(self.folder)
         if "newsletter" in names:
             self.newsletter = self.launch("newsletter", commands["newsletter"])
+            self.ports[self.newsletter] = self.newsletter_port
         if "worker" in names:
             self.worker = self.launch_worker()
         if "web" in names:
@@ -211,7 +233,9 @@ class RunningProject:
     def launch_web(self, port: int | None = None, **settings: object) -> Web:
         port = port or free_port()
         command = read_procfile(self.folder)["web"]
-        return Web(self.launch("web", command, WEB_PORT=port, **settings), port)
+        web = Web(self.launch("web", command, WEB_PORT=port, **settings), port)
+        self.ports[web.process] = port
+        return web
 
     def launch_worker(self, more: str = "", **settings: object) -> Process:
         """Start a worker; `more` are options that come after the Procfile's."""
@@ -262,18 +286,19 @@ class RunningProject:
         return code
 
     def wait_ready(self, process: Process, is_ready: Callable[[], bool]) -> None:
-        wait_for(lambda: is_ready() or process.exit_code is not None, START_LIMIT)
+        port = self.ports.get(process)
+
+        def listens_elsewhere() -> bool:
+            found = [line for line in process.lines if "running on http://" in line]
+            return bool(port and found and f":{port}" not in found[-1])
+
+        wait_for(
+            lambda: is_ready() or process.exit_code is not None or listens_elsewhere(), START_LIMIT
+        )
         if process.exit_code is None and is_ready():
             return
-        how = "was not ready"
-        if process.exit_code is not None:
-            process.wait(1)
-            how = f"ended with exit code {process.exit_code}"
-        last = "\n".join(f"    {line}" for line in list(process.lines)[-15:])
-        raise ProjectProblem(
-            f"The {process.name} process of {self.folder} {how} "
-            f"within {START_LIMIT:g} s of its start. It said last:\n{last}"
-        )
+        process.wait(1 if process.exit_code is not None else 0)
+        raise DidNotStart(process, port, self.folder)
 
     def stop(self) -> None:
         self.http.close()
@@ -304,13 +329,28 @@ class RunningProject:
             answer.status_code,
             202,
             usually=f"the view failed; it answered {answer.text[:200]}",
-            look_at="project/subscriptions/views.py",
+            look_at=SUBSCRIPTION_VIEWS,
         )
         return str(answer.json()["task_id"])
 
     def status(self, task_id: str, web: Web | None = None) -> TaskStatus:
-        answer = self.http.get(f"{(web or self.web).url}/task_status/{task_id}")
-        expect("the status of GET /task_status/{task_id}", answer.status_code, 200)
+        __tracebackhide__ = True
+        url = f"{(web or self.web).url}/task_status/{task_id}"
+        try:
+            answer = self.http.get(url, timeout=STATUS_LIMIT)
+        except httpx.ReadTimeout:
+            raise NotAsExpected(
+                f"an answer to GET /task_status/{{task_id}} within {STATUS_LIMIT:g} s",
+                "none",
+                "the view waits although nobody asked it to, or something blocks the web process",
+                SUBSCRIPTION_VIEWS,
+            ) from None
+        expect(
+            "the status of GET /task_status/{task_id}",
+            answer.status_code,
+            200,
+            look_at=SUBSCRIPTION_VIEWS,
+        )
         return dict(answer.json())
 
     def until_final(self, task_id: str, web: Web | None = None, within: float = 10) -> TaskStatus:
@@ -380,6 +420,33 @@ class RunningProject:
     def channels(self) -> set[str]:
         """The channels somebody subscribes to now."""
         return {str(channel) for channel in self.redis.client.pubsub_channels()}
+
+    def channel_since(self, before: set[str]) -> str:
+        """The channel that has come since `before`: the one of the task that is followed now."""
+        __tracebackhide__ = True
+        new: set[str] = eventually(
+            lambda: self.channels() - before,
+            lambda channels: len(channels) == 1,
+            "one channel is subscribed to for the task that is followed",
+            within=3,
+            show=lambda channels: ", ".join(sorted(channels)) or "no channel",
+            usually="the view does not subscribe, or broadcast is not connected in the lifespan",
+            look_at=WS_VIEWS,
+        )
+        return new.pop()
+
+    @contextmanager
+    def watch_redis(self) -> Iterator[Callable[[], list[str]]]:
+        """What Redis is asked meanwhile, in order: call what you get at the end."""
+        end = f"the end {time.monotonic_ns()}"
+        with self.redis.client.monitor() as monitor:  # type: ignore[no-untyped-call]
+
+            def commands() -> list[str]:
+                self.redis.client.echo(end)
+                seen = (str(said["command"]) for said in monitor.listen())
+                return list(itertools.takewhile(lambda command: end not in command, seen))
+
+            yield commands
 
     def calls(self, command: str) -> int:
         """How often Redis has been asked this command since it was started."""

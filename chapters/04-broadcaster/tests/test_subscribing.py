@@ -1,0 +1,88 @@
+"""The view's subscription: the same in chapters 4 and 5."""
+
+import asyncio
+import time
+import uuid
+
+from course.testkit import RunningProject, SocketClosed, eventually, expect, expect_that, run_async
+
+VIEWS = "project/ws/views.py"
+
+
+def test_view_subscribes(project: RunningProject) -> None:
+    """While a client follows a task, its web process subscribes to one channel of Redis."""
+    before = project.channels()
+    with project.follow(str(uuid.uuid4())) as follower:
+        follower.next()
+        project.channel_since(before)
+
+
+def test_view_subscribes_before_it_looks(project: RunningProject) -> None:
+    """First subscribe, then look: what is published in between is heard, not missed."""
+    task_id, before = str(uuid.uuid4()), project.channels()
+    with project.watch_redis() as commands, project.follow(task_id) as follower:
+        follower.next()
+        project.channel_since(before)
+        asked = [command.split() for command in commands()]
+    steps = [
+        "subscribe" if "SUBSCRIBE" in words[0].upper() else "look"
+        for words in asked
+        if words[0].upper() in ("SUBSCRIBE", "PSUBSCRIBE")
+        or (words[0].upper() in ("GET", "MGET") and task_id in words[1])
+    ]
+    expect_that(
+        "look" in steps[steps.index("subscribe") :],
+        "the view subscribes, and then looks the state up",
+        " -> ".join(steps),
+        usually="the state is read first: a task that ends before the subscription is missed",
+        look_at=VIEWS,
+    )
+
+
+def test_clients_that_leave_leave_nothing(project: RunningProject) -> None:
+    """When 100 clients have come and gone, nobody is subscribed for them 5 seconds later."""
+    web = project.another_web()
+    task_ids = [str(uuid.uuid4()) for _ in range(20)]
+    before = project.channels()
+
+    async def come_and_go(number: int) -> None:
+        async with await project.open_socket(task_ids[number % 20], web) as socket:
+            await asyncio.wait_for(socket.recv(), 10)
+            if number % 2:
+                socket.transport.abort()  # gone without a word, like a closed laptop
+
+    async def crowd() -> None:
+        await asyncio.gather(*(come_and_go(number) for number in range(100)))
+
+    run_async(crowd)
+    eventually(
+        project.channels,
+        lambda channels: channels <= before,
+        "no channel is left that the clients' views subscribed to",
+        within=5,
+        usually="the view only sends, so it never notices that its client left; "
+        "or it unsubscribes by an exception, which broadcaster 0.2.0 does not survive",
+        look_at=VIEWS,
+    )
+
+
+def test_lost_message_is_made_good(project: RunningProject) -> None:
+    """A message that is lost is made good by a look at the state, within 8 seconds."""
+    task_id = project.subscribe("slow+1@example.com")
+    with project.follow(task_id) as follower:
+        follower.next()
+        # Whatever the worker publishes, the web process has no connection to hear it with.
+        ended = 0.0
+        while not ended or time.monotonic() < ended + 0.3:
+            project.redis.client.client_kill_filter(_type="pubsub")
+            if not ended and project.status(task_id)["state"] == "SUCCESS":
+                ended = time.monotonic()
+            time.sleep(0.02)
+        try:
+            last = follower.until_final(
+                within=8,
+                usually="the view trusts messages alone: now and then it has to look by itself",
+            )
+        except SocketClosed:  # that is an answer, too: the page comes back
+            last = project.follow_to_the_end(task_id, within=5)
+        expect("the last state", last["state"], "SUCCESS", look_at=VIEWS)

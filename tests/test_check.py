@@ -1,0 +1,179 @@
+"""`./course check` from outside: what it says, how it ends, and that it leaves nothing behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from course.chapters import ROOT, find_chapter
+from course.check import check
+from course.edits import Edit, copy_app
+from course.family import MARK
+from course.ideas import ideas_of
+from course.processes import HOST, wait_for
+from course.work import STATE, copy_start, start
+
+COMMAND = [sys.executable, "-m", "course"]
+
+
+def course(*arguments: object, limit: float = 100) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False
+    )
+
+
+def processes_of_checks() -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if MARK in process.environ() and MARK not in os.environ:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.timeout(120)
+def test_student_fails_is_helped_and_goes_on(tmp_path: Path) -> None:
+    """start, check, hint, hint: the first new idea fails, in words to go on from."""
+    work = tmp_path / "work"
+    start(find_chapter("04"), work=work)
+    done = course("check", "04", "--project", work)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "✓ The project starts" in done.stdout
+    assert "✗ While a client follows a task, its web process subscribes" in done.stdout
+    for label in ("expected:", "seen:", "usually:", "look at:", "./course hint 04"):
+        assert label in done.stdout
+    assert "(not reached)" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    state = json.loads((work / STATE).read_text())
+    assert state["chapters"]["04"]["first_failed"] == "test_view_subscribes"
+    assert len(state["chapters"]["04"]["passed"]) > 20
+    assert "Hint 1 of 3" in course("hint", "04", "--project", work).stdout
+    assert "Hint 2 of 3" in course("hint", "04", "--project", work).stdout
+
+
+def test_bare_app_fails_at_the_first_new_idea(tmp_path: Path) -> None:
+    """`start 01`: the bare app starts and serves its page, and the answer waits for the work."""
+    copy_start(find_chapter("01"), tmp_path / "work")
+    result = check(ideas_of(find_chapter("01")), tmp_path / "work")
+    assert result.first_failed, result.problem
+    assert result.first_failed.idea.key == "test_subscription_is_accepted_at_once"
+    assert "Celery task" in result.first_failed.details["usually"]
+
+
+@pytest.mark.timeout(120)
+def test_right_project_passes_as_json(tmp_path: Path) -> None:
+    """All ideas hold: exit code 0; --json says so for each; nothing is written to the project."""
+    copy_app(find_chapter("01").folder, tmp_path / "app", [])
+    done = course("check", "01", "--project", tmp_path / "app", "--json")
+    data = json.loads(done.stdout)
+    failed = [idea for idea in data["ideas"] if idea["state"] == "failed"]
+    assert (done.returncode, data["exit_code"], data["problem"], failed) == (0, 0, "", [])
+    assert len(data["ideas"]) == len(ideas_of(find_chapter("01")))
+    assert not (tmp_path / "app" / STATE).exists()
+
+
+def test_port_in_use_is_told(tmp_path: Path) -> None:
+    """A Procfile with a port of its own, which somebody else has: its log, and the reason."""
+    with socket.create_server((HOST, 0)) as taken:
+        port = str(taken.getsockname()[1])
+        edits = [Edit("Procfile", "${WEB_PORT:-8010}", port)]
+        copy_app(find_chapter("01").folder, tmp_path / "app", edits)
+        done = course("check", "01", "--project", tmp_path / "app")
+    assert done.returncode == 1
+    assert "address already in use" in done.stdout.lower()
+    assert "${WEB_PORT:-8010}" in done.stdout
+
+
+def test_own_line_of_code_is_told(tmp_path: Path) -> None:
+    """An error in the project's code: the line, and its own log, without a traceback of the kit."""
+    wrong = Edit("project/subscriptions/views.py", "return get_task_info(", "return get_task_inf(")
+    copy_app(find_chapter("01").folder, tmp_path / "app", [wrong])
+    done = course("check", "01", "--project", tmp_path / "app")
+    assert done.returncode == 1
+    assert "return get_task_inf(str(task_id))" in done.stdout
+    assert "NameError" in done.stdout
+    assert "testkit" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "9"], "There is no chapter"),
+        (["check", "01", "--project", "no-such-folder"], "is not a folder"),
+        (["hint", "01", "--project", "no-such-folder"], "is not a folder"),
+        (["hint", "01", "--project", "chapters/01-polling"], "./course check 01 first"),
+        (["start", "nine"], "There is no chapter"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: list[str], words: str) -> None:
+    """What cannot be done is said in a sentence, with exit code 2."""
+    done = course(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C in the middle: one sentence, and no process and no file is left."""
+    app, temporary = tmp_path / "app", tmp_path / "tmp"
+    temporary.mkdir()
+    copy_app(find_chapter("01").folder, app, [])
+    running = subprocess.Popen(
+        [*COMMAND, "check", "01", "--project", str(app)], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )  # fmt: skip
+    ours = psutil.Process(running.pid)
+    assert wait_for(lambda: "uvicorn" in str([c.cmdline() for c in family(ours)]), 30)
+    members = family(ours)
+    os.kill(running.pid, number)
+    text = running.communicate(timeout=30)[0]
+    assert running.returncode == 130, text
+    assert "Interrupted" in text
+    assert "Traceback" not in text
+    assert not [member for member in members if is_alive(member)]
+    assert list(temporary.iterdir()) == []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    return [child for child in process.children(recursive=True) if child.is_running()]
+
+
+@pytest.mark.timeout(120)
+def test_watch_checks_again_on_save(tmp_path: Path) -> None:
+    """--watch: a save starts the next check; Ctrl-C ends it."""
+    app = tmp_path / "app"
+    copy_app(find_chapter("01").folder, app, [Edit("main.py", new="app = (\n")])
+    running = subprocess.Popen(
+        [*COMMAND, "check", "01", "--project", str(app), "--watch"], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert running.stdout
+    try:
+        for line in running.stdout:
+            if "Waiting for a save" in line:
+                break
+        (app / "main.py").write_text("import no_such_module\n")
+        assert any("no_such_module" in line for line in running.stdout)
+    finally:
+        os.kill(running.pid, signal.SIGINT)
+        running.communicate(timeout=30)
+    assert running.returncode == 130

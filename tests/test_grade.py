@@ -1,0 +1,158 @@
+"""`./course grade`: a class with right, half-done, broken and hostile projects."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import psutil
+import pytest
+
+from course.chapters import ROOT, find_chapter
+from course.edits import Edit, copy_app
+from course.processes import wait_for
+from course.results import COLUMNS, Results, ResultsProblem, Row
+
+IN_WORKER = "    answer = httpx.post("  # a line of the task's body
+HOSTILE = {
+    "hangs": "import time; time.sleep(1000)",
+    "forks": "import os, time\nwhile os.fork(): time.sleep(0.01)\ntime.sleep(60)",
+    "fills-the-log": "import sys\nwhile True: sys.stdout.write('x' * 10_000_000)",
+    "deletes-its-folder": "import os, shutil; shutil.rmtree(os.getcwd())",
+    "kills-its-parent": "import os, signal; os.kill(os.getppid(), signal.SIGKILL)",
+    "gets-away": """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve(sys.executable, [sys.executable, "-c", "import time; time.sleep(987)"], {})
+    os._exit(0)
+""",
+}
+
+
+def project(folder: Path, name: str, number: str, before_main: str = "") -> None:
+    """A chapter's app as somebody's submission; with something nasty at the head of main.py."""
+    main = (find_chapter(number).folder / "main.py").read_text()
+    edits = [Edit("main.py", new=f"{before_main}\n{main}")] if before_main else []
+    copy_app(find_chapter(number).folder, folder / name, edits)
+
+
+def grade(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "course", "grade", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
+
+
+def rows_of(out: Path) -> dict[str, dict[str, str]]:
+    with out.open(newline="") as file:
+        return {row["project"]: row for row in csv.DictReader(file)}
+
+
+def runs(words: str) -> bool:
+    return any(words in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"]))
+
+
+@pytest.mark.gallery
+@pytest.mark.timeout(300)
+def test_hostile_projects_cost_only_their_own_rows(tmp_path: Path) -> None:
+    """Each hostile project gets a row that says what it did; the right one passes, all is ended."""
+    submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
+    project(submissions, "right", "01")
+    for name, code in HOSTILE.items():
+        project(submissions, name, "01", code)
+    done = grade(submissions, "--chapter", "01", "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = rows_of(out)
+    assert {name for name, row in rows.items() if row["passed"] == "yes"} <= {"right", "gets-away"}
+    assert rows["right"]["passed"] == "yes", rows["right"]
+    for name in HOSTILE.keys() - {"gets-away"}:
+        assert rows[name]["passed"] == "no", name
+        assert rows[name]["problem"] or rows[name]["seen"], name
+    assert "processes" in rows["forks"]["problem"]
+    assert not runs("time.sleep(987)")
+    assert not runs(str(submissions))
+    assert sorted(path.name for path in submissions.iterdir()) == sorted([*HOSTILE, "right"])
+    assert (submissions / "deletes-its-folder" / "main.py").exists(), "it had a copy"
+    suite = ElementTree.parse(out.with_suffix(".xml")).getroot()
+    assert suite.get("tests") == str(len(HOSTILE) + 1)
+
+
+@pytest.mark.gallery
+@pytest.mark.timeout(300)
+def test_highest_chapter_is_found(tmp_path: Path) -> None:
+    """Without --chapter: the highest that passes, and which of the next one's ideas hold."""
+    submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
+    project(submissions, "three", "03")
+    (submissions / "empty").mkdir()
+    done = grade(submissions, "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = rows_of(out)
+    assert (rows["three"]["chapter"], rows["three"]["passed"]) == ("03", "yes"), rows["three"]
+    assert rows["three"]["ideas"].endswith(" of 7"), "the next chapter's own"
+    assert "Procfile" in rows["empty"]["seen"]
+
+    again = grade(submissions, "--out", out)
+    assert "2 of 2 are done already" in again.stdout
+    assert rows_of(out) == rows
+
+
+@pytest.mark.timeout(90)
+def test_interrupted_grading_goes_on(tmp_path: Path) -> None:
+    """Ctrl-C ends what runs, keeps the rows that are there, and the next run adds the rest."""
+    submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
+    (submissions / "a-empty").mkdir(parents=True)
+    project(submissions, "b-hangs", "01", HOSTILE["hangs"])
+    command = [sys.executable, "-m", "course", "grade", str(submissions), "--chapter", "01"]
+    running = subprocess.Popen(
+        [*command, "--jobs", "1", "--out", str(out)], cwd=ROOT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert wait_for(lambda: out.exists() and "a-empty" in rows_of(out), 30)
+    assert wait_for(lambda: runs("uvicorn main:app"), 30)
+    os.kill(running.pid, signal.SIGINT)
+    text = running.communicate(timeout=30)[0]
+    assert running.returncode == 130, text
+    assert "goes on from there" in text
+    assert "Traceback" not in text
+    assert list(rows_of(out)) == ["a-empty"]
+    shutil.rmtree(submissions / "b-hangs")
+    assert "1 of 1 are done already" in grade(submissions, "--chapter", "01", "--out", out).stdout
+
+
+def test_rows_survive_a_cut_and_a_formula(tmp_path: Path) -> None:
+    """A row that was cut short is dropped, the others stay; no cell is a formula."""
+    out = tmp_path / "results.csv"
+    results = Results(out)
+    results.add(Row("=1+1", seen="line one\nline two"))
+    results.add(Row("second"))
+    out.write_text(out.read_text() + "third,05,y")
+    assert list(Results(out).rows) == ["=1+1", "second"]
+    assert rows_of(out)["'=1+1"]["seen"] == "line one line two"
+
+
+def test_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
+    """A file that holds something else is named, and stays as it is."""
+    out = tmp_path / "results.csv"
+    out.write_text("my,own,table\n1,2,3\n")
+    with pytest.raises(ResultsProblem, match="--out"):
+        Results(out)
+    assert out.read_text() == "my,own,table\n1,2,3\n"
+    assert "problem" in COLUMNS
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no-such-folder"], ["{empty}"], ["{empty}", "--chapter", "9"]]
+)
+def test_bad_input_is_one_sentence(arguments: list[str], tmp_path: Path) -> None:
+    """A folder that is not there, or empty, or a chapter that does not exist: exit code 2."""
+    given = [argument.format(empty=tmp_path) for argument in arguments]
+    done = grade(*given, "--out", tmp_path / "results.csv")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr

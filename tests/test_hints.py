@@ -1,0 +1,51 @@
+"""Every idea has its three hints, and every hint belongs to an idea."""
+
+from pathlib import Path
+
+import pytest
+
+from course.chapters import Chapter, all_chapters, find_chapter
+from course.hints import HINTS_EACH, NoHint, all_hints, hints_for, next_hint
+from course.ideas import ideas_of
+from course.work import Progress
+
+
+@pytest.mark.parametrize("chapter", all_chapters(), ids=str)
+def test_no_idea_is_without_three_hints(chapter: Chapter) -> None:
+    """Each idea has three hints, all different, the last one the longest way to go."""
+    for idea in ideas_of(chapter):
+        hints = hints_for(idea.file, idea.key)
+        assert len(set(hints)) == HINTS_EACH, f"{idea.key} has {len(set(hints))} hints"
+        assert all(len(hint) > 20 for hint in hints), idea.key
+
+
+def test_no_hint_is_without_an_idea() -> None:
+    """No hint is left over from a test that has gone."""
+    keys = {(idea.file.stem, idea.key) for c in all_chapters() for idea in ideas_of(c)}
+    assert {(file, key) for file, hints in all_hints().items() for key in hints} <= keys
+
+
+def test_ideas_have_names_of_their_own() -> None:
+    """No two ideas of a chapter share a name or a text, and each has a text."""
+    for chapter in all_chapters():
+        ideas = ideas_of(chapter)
+        assert len({idea.key for idea in ideas}) == len(ideas)
+        assert len({idea.text for idea in ideas}) == len(ideas)
+        assert all(idea.text.endswith(".") for idea in ideas)
+        assert any(idea.is_new for idea in ideas)
+
+
+def test_hints_come_one_after_the_other(tmp_path: Path) -> None:
+    """The next hint each time, the third again in the end; another idea begins with its first."""
+    chapter = find_chapter("04")
+    files = {idea.key: idea.file for idea in ideas_of(chapter)}
+    with pytest.raises(NoHint, match="course check 04"):
+        next_hint(chapter, files, Progress.read(tmp_path))
+    Progress.read(tmp_path).note(chapter, [], "test_view_subscribes")
+    numbers = [next_hint(chapter, files, Progress.read(tmp_path))[1] for _ in range(4)]
+    assert numbers == [1, 2, 3, 3]
+    Progress.read(tmp_path).note(chapter, ["test_view_subscribes"], "test_script_publishes")
+    assert next_hint(chapter, files, Progress.read(tmp_path))[:2] == ("test_script_publishes", 1)
+    Progress.read(tmp_path).note(chapter, ["test_script_publishes"], None)
+    with pytest.raises(NoHint, match="nothing failed"):
+        next_hint(chapter, files, Progress.read(tmp_path))
