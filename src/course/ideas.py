@@ -6,6 +6,7 @@ from pathlib import Path
 
 from course.chapters import Chapter, all_chapters
 
+THOROUGH = "pytest.mark.thorough"  # in a file whose tests ask more than a reader's own work need do
 NOT_IN_CHECK = "not_in_check"  # the marker of tests that `./course test` runs and `check` does not
 
 
@@ -41,6 +42,8 @@ def ideas_of(chapter: Chapter) -> list[Idea]:
 
     found = []
     for file in sorted(chapter.folder.glob(TESTS), key=position):
+        if THOROUGH in file.read_text():
+            continue
         is_new = since(file) == chapter.number
         found += [
             Idea(function.name, file, text_of(function), "page" in arguments(function), is_new)
