@@ -88,7 +88,9 @@ async def one_client(app: App, email: str, traffic: Traffic) -> Known:
     return await subscribe_and_follow(app.port, follow_of(app.key), email, traffic)
 
 
-async def play(app: App, arrivals: list[float], email: str, limit: float, load: Load) -> list[Known]:
+async def play(
+    app: App, arrivals: list[float], email: str, limit: float, load: Load
+) -> list[Known]:
     """Let the clients come, and return what those knew that were not lost."""
     start = time.monotonic()
 

@@ -28,7 +28,9 @@ from course.processes import (
     wait_for,
 )
 
-INSIDE = Path(__file__).parent / "inside"  # what is measured from inside a worker, and the forwarder
+INSIDE = (
+    Path(__file__).parent / "inside"
+)  # what is measured from inside a worker, and the forwarder
 START_LIMIT = 60.0  # seconds: a dozen processes start at the same time
 # Many threads, so that a task never waits for a place: what is measured is what comes after.
 WORKER_OPTIONS = (

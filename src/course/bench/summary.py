@@ -55,7 +55,10 @@ COLUMNS = (
     ),
     Column("lookups", "look-ups by web", "a task", lambda x: per_client(x.commands.web["get"], x)),
     Column(
-        "redis_web", "Redis commands by web", "a task", lambda x: per_client(x.commands.web.total(), x)
+        "redis_web",
+        "Redis commands by web",
+        "a task",
+        lambda x: per_client(x.commands.web.total(), x),
     ),
     Column(
         "redis_worker",

@@ -8,8 +8,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import redis
 from asgiref.sync import async_to_sync
@@ -42,21 +41,16 @@ def kept_loop() -> Callable[[str], None]:
     """Publish on a loop and a connection that stay."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
+    broadcast = Broadcast(URL)
 
-    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(5)
+    async def publish(task_id: str) -> None:
+        await broadcast.publish(channel=task_id, message=MESSAGE)
 
-    async def connect() -> tuple[Broadcast, Callable[[str], None]]:
-        broadcast = Broadcast(URL)
+    async def connect() -> Callable[[str], None]:
         await broadcast.connect()
+        return async_to_sync(publish)  # made here, it sends its calls to this loop
 
-        async def publish(task_id: str) -> None:
-            await broadcast.publish(channel=task_id, message=MESSAGE)
-
-        return broadcast, async_to_sync(publish)
-
-    _, publish = run(connect())
-    return publish
+    return asyncio.run_coroutine_threadsafe(connect(), loop).result(5)
 
 
 def synchronous() -> Callable[[str], None]:
@@ -104,5 +98,3 @@ def end(task_ids: list[str]) -> float:
         current_app.backend.store_result(task_id, "done", "SUCCESS")
         signal_handlers(task_id)
     return time.perf_counter() - start
-
-

@@ -1,0 +1,149 @@
+"""The commands `bench` and `race`. What they need is imported when they run: ./course installs it
+only then."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from course.chapters import UnknownChapter, all_chapters, find_chapter
+
+bench_app = typer.Typer(
+    help="The chapters under the same load: table, results.json and plots.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+INTERRUPTED = 130
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Where results, tables and plots go. None: nowhere.")
+]
+
+
+def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
+    Console(stderr=True, highlight=False).print("[red]Error:[/]", str(problem), soft_wrap=True)
+    return typer.Exit(code)
+
+
+@contextmanager
+def problems_in_one_sentence() -> Iterator[None]:
+    """Whatever cannot be measured ends with one sentence; SIGTERM ends it as Ctrl-C does."""
+    import redis
+
+    from course.bench.report import UnwritableFolder
+    from course.processes import ProjectProblem, RedisProblem
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except (UnknownChapter, ProjectProblem, RedisProblem, UnwritableFolder) as problem:
+        raise fail(problem) from None
+    except redis.RedisError as problem:
+        raise fail(f"Redis does not answer any more: {problem}") from None
+    except OSError as problem:
+        raise fail(f"The measuring broke off: {problem}") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def chapter_numbers(text: str) -> list[str]:
+    """ "1,05" -> ["01", "05"], in order and once each. Raises UnknownChapter."""
+    wanted = {find_chapter(name.strip()).number for name in text.split(",") if name.strip()}
+    if not wanted:
+        names = ", ".join(str(chapter) for chapter in all_chapters())
+        raise UnknownChapter(f"Name at least one chapter. The chapters are {names}.")
+    return sorted(wanted)
+
+
+def sizes_of(text: str) -> list[int]:
+    """ "100,500" -> [100, 500]. Raises typer.BadParameter."""
+    try:
+        sizes = sorted({int(size) for size in text.split(",")})
+    except ValueError:
+        sizes = []
+    if not sizes or sizes[0] < 1:
+        raise typer.BadParameter(f"{text!r} is no list of numbers above 0, such as 100,500.")
+    return sizes
+
+
+class Steps:
+    """A progress bar; without a terminal, a line for each step."""
+
+    def __init__(self, total: int) -> None:
+        columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
+        self._text = TextColumn("{task.description}")
+        self.progress = Progress(
+            *columns, self._text, console=console, transient=True, disable=not console.is_terminal
+        )
+        self._task = self.progress.add_task("", total=total)
+        self._begun = False
+
+    def __call__(self, text: str) -> None:
+        if not console.is_terminal:
+            console.print(f"... {text}")
+        self.progress.update(self._task, description=text, advance=1 if self._begun else 0)
+        self._begun = True
+
+
+@bench_app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    clients: Annotated[int, typer.Option(help="Clients in each run.", min=1)] = 50,
+    task_seconds: Annotated[float, typer.Option(help="How long a task takes.", min=0.1)] = 3,
+    chapters: Annotated[str, typer.Option(help="Which chapters.")] = "01,02,03,04,05",
+    repeats: Annotated[int, typer.Option(help="Runs of each chapter, in turns.", min=1)] = 3,
+    rate: Annotated[float, typer.Option(help="Clients that arrive a second.", min=0.1)] = 40,
+    seed: Annotated[int, typer.Option(help="Of the random arrivals.")] = 1,
+    idle: Annotated[int, typer.Option(help="Idle sockets to try; 0: none.", min=0)] = 5000,
+    out: OutOption = None,
+) -> None:
+    """The chapters under the same load: table, results.json and plots.
+
+    Example: ./course bench --clients 10 --repeats 1 --out my-numbers
+    """
+    if context.invoked_subcommand:
+        return
+    with problems_in_one_sentence():
+        from course.bench.compare import Measured, Plan, compare, results_of
+        from course.bench.report import print_results, writable_folder
+
+        plan = Plan(chapter_numbers(chapters), clients, task_seconds, repeats, rate, seed, idle)
+        folder = writable_folder(out) if out else None
+        measured = Measured()
+        is_complete = False
+        steps = Steps(plan.steps())
+        try:
+            with steps.progress:
+                compare(plan, measured, steps)
+            is_complete = True
+        except KeyboardInterrupt:
+            if not measured.is_worth_keeping():
+                raise fail(
+                    "Interrupted before the first run had ended: nothing is kept.", INTERRUPTED
+                ) from None
+            console.print("[yellow]Interrupted.[/] What was measured until then:\n")
+        results = results_of(plan, measured, is_complete)
+        print_results(results, console)
+        if folder:
+            write_all(results, folder)
+        if not is_complete:
+            raise typer.Exit(INTERRUPTED)
+
+
+def write_all(results: dict[str, Any], folder: Path) -> None:
+    from course.bench.plots import write_plots
+    from course.bench.report import as_markdown, write_json
+
+    write_json(folder / "results.json", results)
+    (folder / "table.md").write_text(as_markdown(results))
+    write_plots(results, folder)
+    console.print(f"\nWritten to {folder}: results.json, table.md and the plots.", soft_wrap=True)
