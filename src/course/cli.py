@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from course import doctor as examination
-from course.bench.commands import bench_app
+from course.bench.commands import bench_app, race
 from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
 from course.diff import changes
 from course.processes import ProjectProblem, RedisProblem
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_app, name="bench")
+app.command()(race)
 console = Console(highlight=False)
 
 ChapterArgument = Annotated[

@@ -3,13 +3,14 @@ only then."""
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from course.chapters import UnknownChapter, all_chapters, find_chapter
@@ -21,6 +22,7 @@ bench_app = typer.Typer(
 )
 console = Console(highlight=False)
 INTERRUPTED = 130
+TEXT_WIDTH = 100  # of the lanes, without a terminal
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Where results, tables and plots go. None: nowhere.")
 ]
@@ -147,3 +149,52 @@ def write_all(results: dict[str, Any], folder: Path) -> None:
     (folder / "table.md").write_text(as_markdown(results))
     write_plots(results, folder)
     console.print(f"\nWritten to {folder}: results.json, table.md and the plots.", soft_wrap=True)
+
+
+def race(
+    seconds: Annotated[float, typer.Option(help="How long the task takes.", min=0.5, max=60)] = 6,
+    svg: Annotated[
+        Path | None, typer.Option(help="Save the picture: FILE.svg, and FILE-dark.svg.")
+    ] = None,
+) -> None:
+    """One task through all five chapters at once: five live lanes, for a class to watch.
+
+    Example: ./course race --seconds 8 --svg race.svg
+    """
+    with problems_in_one_sentence():
+        from course.bench.lanes import Event, Lane, counts_table, draw
+        from course.bench.race import Race, until_of
+        from course.bench.report import writable_folder
+
+        if svg:
+            writable_folder(svg.parent)
+        until = until_of(seconds)
+        live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+        def hear(lane: Lane, event: Event) -> None:
+            if not live:
+                console.print(
+                    f"{event.at:7.3f} s  {lane.name:18} {event.kind:9} {event.text}", soft_wrap=True
+                )
+
+        def show(lanes: list[Lane], now: float) -> None:
+            if live:
+                live.update(draw(lanes, now, until, console.width), refresh=True)
+
+        contest = Race(seconds, hear, show)
+        try:
+            with live or nullcontext():
+                contest.run(lambda text: console.print(f"... {text}"))
+                show(contest.lanes, until)
+        except KeyboardInterrupt:
+            raise fail("Interrupted: the race is lost, nothing is kept.", INTERRUPTED) from None
+        if not live:
+            Console(width=TEXT_WIDTH).print(draw(contest.lanes, until, until, TEXT_WIDTH))
+        console.print("", counts_table(contest.lanes))
+        if svg:
+            from course.bench.race_picture import write_pictures
+
+            files = write_pictures(contest.lanes, until, svg)
+            console.print(f"\nWritten: {', '.join(map(str, files))}", soft_wrap=True)
+        if any(lane.problem for lane in contest.lanes):
+            raise typer.Exit(1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from course.bench.idle import Crowd, allow_files, hold, too_few_files
-from course.bench.load import Load, poisson_arrivals, run_load, run_tabs
+from course.bench.load import Load, poisson_arrivals, run_load, run_tabs, task_lengths
 from course.bench.machine import describe
 from course.bench.stage import WORKER_OPTIONS, App, Stage, chapter_app, forwarder_app, running_apps
 from course.bench.summary import as_json
@@ -73,12 +73,13 @@ def compare(plan: Plan, measured: Measured, step: Step) -> None:
         measured.machine = describe(stage.server)
         measured.apps = apps
         for app in apps:  # the first task of a process imports and connects: it is not counted
-            run_load(stage, app, [0, 0], 0.1)
+            run_load(stage, app, [0, 0], [0.1, 0.1])
         for repeat in range(plan.repeats):
             arrivals = poisson_arrivals(plan.clients, plan.rate, plan.seed + repeat)
+            lengths = task_lengths(plan.clients, plan.task_seconds, plan.seed + repeat)
             for app in apps:
                 step(f"run {repeat + 1} of {plan.repeats}: {app.name}")
-                load = run_load(stage, app, arrivals, plan.task_seconds)
+                load = run_load(stage, app, arrivals, lengths)
                 measured.loads.setdefault(app.key, []).append(load)
         if five := next((app for app in apps if app.key == "05"), None):
             judge_five(plan, stage, five, measured, step)

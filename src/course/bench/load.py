@@ -17,7 +17,7 @@ from course.bench.wire import Http, Traffic, WireProblem
 
 SAMPLE_EVERY = 0.1  # seconds between two looks at the web process's memory
 GIVE_UP = 45.0  # seconds after the last task's due end; what is not known then is lost
-MIB = 1024 * 1024
+SPREAD = 0.5  # seconds
 
 
 @dataclass
@@ -73,6 +73,16 @@ def poisson_arrivals(clients: int, rate: float, seed: int) -> list[float]:
     return moments
 
 
+def task_lengths(clients: int, seconds: float, seed: int) -> list[float]:
+    """How long each client's task takes: around `seconds`, and evenly spread over a second.
+
+    Were all alike, a client that polls once a second would be late by the same each time.
+    """
+    generator = random.Random(f"lengths {seed}")
+    spread = min(SPREAD, seconds / 2)
+    return [seconds + generator.uniform(-spread, spread) for _ in range(clients)]
+
+
 async def follow_forwarder(port: int, email: str, traffic: Traffic) -> Known:
     """As subscribe_and_follow(); the hand-written server starts a task by GET."""
     async with Http(port, traffic) as http:
@@ -88,19 +98,17 @@ async def one_client(app: App, email: str, traffic: Traffic) -> Known:
     return await subscribe_and_follow(app.port, follow_of(app.key), email, traffic)
 
 
-async def play(
-    app: App, arrivals: list[float], email: str, limit: float, load: Load
-) -> list[Known]:
+async def play(app: App, arrivals: list[float], lengths: list[float], load: Load) -> list[Known]:
     """Let the clients come, and return what those knew that were not lost."""
     start = time.monotonic()
 
-    async def client(moment: float) -> Known:
+    async def client(moment: float, length: float) -> Known:
         await asyncio.sleep(moment - (time.monotonic() - start))
-        async with asyncio.timeout(limit):
-            return await one_client(app, email, load.traffic)
+        async with asyncio.timeout(length + GIVE_UP):
+            return await one_client(app, f"slow+{length:.3f}@example.com", load.traffic)
 
     async with WebProcess(app.web.pid) as web:
-        found = await asyncio.gather(*map(client, arrivals), return_exceptions=True)
+        found = await asyncio.gather(*map(client, arrivals, lengths), return_exceptions=True)
     load.seconds = time.monotonic() - start
     load.web_cpu, load.web_peak = web.cpu, web.peak
     problems = [known for known in found if isinstance(known, BaseException)]
@@ -121,14 +129,12 @@ def ends_of(redis_url: str, task_ids: list[str]) -> dict[str, float]:
     return ends
 
 
-def run_load(stage: Stage, app: App, arrivals: list[float], task_seconds: float) -> Load:
+def run_load(stage: Stage, app: App, arrivals: list[float], lengths: list[float]) -> Load:
     """Play one load and count. Raises RedisError or OSError if Redis is gone."""
     load = Load(app.key, len(arrivals))
-    email = f"slow+{task_seconds:g}@example.com"
-    limit = task_seconds + GIVE_UP
     client = stage.server.client
     with RedisCounts(client, stage.server.url, app.database, app.web.pid) as counts:
-        known = asyncio.run(play(app, arrivals, email, limit, load))
+        known = asyncio.run(play(app, arrivals, lengths, load))
     load.commands = counts.commands
     ends = ends_of(app.redis_url, [one.task_id for one in known]) if known else {}
     load.delays = sorted((one.at - ends[one.task_id]) * 1000 for one in known)
