@@ -2,7 +2,8 @@
 only then."""
 
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -20,9 +21,9 @@ bench_app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
+TEXT_WIDTH = 110  # without a terminal
+console = Console(highlight=False, width=None if sys.stdout.isatty() else TEXT_WIDTH)
 INTERRUPTED = 130
-TEXT_WIDTH = 100  # of the lanes, without a terminal
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Where results, tables and plots go. None: nowhere.")
 ]
@@ -123,22 +124,126 @@ def bench(
         measured = Measured()
         is_complete = False
         steps = Steps(plan.steps())
-        try:
-            with steps.progress:
-                compare(plan, measured, steps)
+        with kept_when_interrupted(measured.is_worth_keeping), steps.progress:
+            compare(plan, measured, steps)
             is_complete = True
-        except KeyboardInterrupt:
-            if not measured.is_worth_keeping():
-                raise fail(
-                    "Interrupted before the first run had ended: nothing is kept.", INTERRUPTED
-                ) from None
-            console.print("[yellow]Interrupted.[/] What was measured until then:\n")
         results = results_of(plan, measured, is_complete)
         print_results(results, console)
         if folder:
             write_all(results, folder)
         if not is_complete:
             raise typer.Exit(INTERRUPTED)
+
+
+@bench_app.command()
+def tell(
+    times: Annotated[int, typer.Option(help="Messages in each series.", min=1)] = 200,
+    repeats: Annotated[int, typer.Option(help="Series of each way and pool.", min=1)] = 3,
+    out: OutOption = None,
+) -> None:
+    """What telling costs the worker's process, by pool and by way."""
+    with problems_in_one_sentence():
+        from course.bench.pools import HEADINGS, Tellings, measure_tellings
+        from course.bench.report import writable_folder
+
+        folder = writable_folder(out) if out else None
+        found = Tellings()
+        steps = Steps(1 + 3 * repeats)
+        is_complete = False
+        with kept_when_interrupted(lambda: bool(found.series)), steps.progress:
+            measure_tellings(times, repeats, found, steps)
+            is_complete = True
+        title = "What a message costs the worker's process: median of each series (least to most)"
+        finish(title, HEADINGS, found.rows(), found.machine)
+        if folder:
+            write_part(
+                folder, "tell", found.as_json(is_complete), [(title, HEADINGS, found.rows())]
+            )
+        if not is_complete:
+            raise typer.Exit(INTERRUPTED)
+
+
+@bench_app.command()
+def scale(
+    sizes: Annotated[str, typer.Option(help="Numbers of sockets.")] = "100,500,1000,2000,5000",
+    processes: Annotated[str, typer.Option(help="Numbers of web processes.")] = "1,2,4",
+    spread: Annotated[int, typer.Option(help="Sockets to spread over them.", min=1)] = 2000,
+    web_options: Annotated[
+        str, typer.Option(help="For uvicorn: '--ws websockets-sansio', '--loop uvloop'.")
+    ] = "",
+    out: OutOption = None,
+) -> None:
+    """Idle sockets by the thousand on chapter 5, polling at the same numbers, more web processes.
+
+    Example: ./course bench scale --sizes 100,500 --spread 500
+    """
+    wanted, counts = sizes_of(sizes), sizes_of(processes)
+    with problems_in_one_sentence():
+        from course.bench.report import writable_folder
+        from course.bench.scale import (
+            POLLING_HEADINGS,
+            SOCKET_HEADINGS,
+            Scale,
+            measure_scale,
+        )
+
+        folder = writable_folder(out) if out else None
+        found = Scale(options=web_options)
+        steps = Steps(1 + 2 * len(wanted) + len(counts))
+        is_complete = False
+        with kept_when_interrupted(lambda: bool(found.crowds)), steps.progress:
+            measure_scale(wanted, counts, spread, found, steps)
+            is_complete = True
+        tables = [
+            (
+                "Chapter 5: idle sockets, then all their tasks end",
+                SOCKET_HEADINGS,
+                found.socket_rows(),
+            ),
+            ("Chapter 1: as many clients that poll", POLLING_HEADINGS, found.polling_rows()),
+        ]
+        for title, headings, rows in tables:
+            finish(title, headings, rows, found.machine)
+        for sentence in found.left_out:
+            console.print(f"[yellow]Left out:[/] {sentence}", soft_wrap=True)
+        if folder:
+            write_part(folder, "scale", found.as_json(is_complete), tables)
+        if not is_complete:
+            raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def kept_when_interrupted(is_worth_keeping: Callable[[], bool]) -> Iterator[None]:
+    """Ctrl-C: go on with what there is, or say that there is nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not is_worth_keeping():
+            sentence = "Interrupted before the first run had ended: nothing is kept."
+            raise fail(sentence, INTERRUPTED) from None
+        console.print("[yellow]Interrupted.[/] What was measured until then:\n")
+
+
+def finish(title: str, headings: list[str], rows: list[list[str]], machine: dict[str, Any]) -> None:
+    from course.bench.report import machine_line, print_table
+
+    print_table(title, headings, rows, console)
+    console.print(machine_line(machine), style="dim")
+
+
+def write_part(
+    folder: Path,
+    name: str,
+    results: dict[str, Any],
+    tables: list[tuple[str, list[str], list[list[str]]]],
+) -> None:
+    from course.bench.report import machine_line, plain_markdown, write_json
+
+    write_json(folder / f"{name}.json", results)
+    note = machine_line(results["machine"])
+    text = "\n".join(plain_markdown(title, heads, rows, note) for title, heads, rows in tables)
+    (folder / f"{name}.md").write_text(text)
+    console.print(f"\nWritten to {folder}: {name}.json and {name}.md.", soft_wrap=True)
 
 
 def write_all(results: dict[str, Any], folder: Path) -> None:
@@ -189,7 +294,7 @@ def race(
         except KeyboardInterrupt:
             raise fail("Interrupted: the race is lost, nothing is kept.", INTERRUPTED) from None
         if not live:
-            Console(width=TEXT_WIDTH).print(draw(contest.lanes, until, until, TEXT_WIDTH))
+            console.print(draw(contest.lanes, until, until, TEXT_WIDTH))
         console.print("", counts_table(contest.lanes))
         if svg:
             from course.bench.race_picture import write_pictures

@@ -22,7 +22,6 @@ from course.bench.telling_cost import Told, cost_figure, tell
 
 TABS = 10
 TELLINGS = 100
-IDLE_WAIT = 6.0  # seconds: longer than the five between two looks of a view
 
 Step = Callable[[str], None]
 
@@ -98,19 +97,9 @@ def judge_five(plan: Plan, stage: Stage, five: App, measured: Measured, step: St
     if allowed < plan.idle:
         measured.idle_problem = too_few_files(plan.idle, allowed)
         return
-    # A process that has served before has memory to reuse: the sockets get a fresh one.
-    stage.end(five.web)
-    stage.launch_web(five)
-    stage.wait_web(five)
-    asyncio.run(warm_up(five))
-    measured.crowd = asyncio.run(
-        hold(five, [five.port], [five.web.pid], plan.idle, IDLE_WAIT, False, lambda text: None)
-    )
-
-
-async def warm_up(app: App) -> None:
-    """A few sockets first, for what is imported and connected only once."""
-    await hold(app, [app.port], [app.web.pid], 20, 0.1, False, lambda text: None)
+    stage.fresh_web(five)
+    crowd = hold(five, [(five.port, five.web.pid)], plan.idle, False, lambda text: None)
+    measured.crowd = asyncio.run(crowd)
 
 
 def targets(measured: Measured) -> list[Target]:

@@ -18,6 +18,7 @@ from course.bench.wire import Socket, Traffic, WireProblem
 AT_ONCE = 100  # handshakes under way at a time
 SPARE_FILES = 200
 SETTLE = 1.0  # seconds before memory is read
+IDLE_WAIT = 5.5  # seconds: longer than the five between two looks of a view
 BURST_LIMIT = 120.0  # seconds for all to be told
 FIRST_LIMIT = 30.0  # seconds for a socket's first frame
 
@@ -139,13 +140,25 @@ async def end_tasks(app: App, waiters: list[Waiter], crowd: Crowd) -> None:
     crowd.untold = crowd.opened - len(told)
 
 
-async def hold(
-    app: App, ports: list[int], pids: list[int], sockets: int, wait: float, burst: bool, say: Say
-) -> Crowd:
-    """Open so many sockets over the ports, wait so many seconds, and end their tasks or leave."""
-    crowd = Crowd(sockets, len(ports))
+async def warm_up(ports: list[int]) -> None:
+    """A few sockets first: what is imported and connected only once is no socket's memory."""
+    waiters = [Waiter(port, Traffic()) for port in ports for _ in range(20)]
+    await open_all(waiters, Crowd(0))
+    for waiter in waiters:
+        await waiter.close()
+    await asyncio.sleep(SETTLE / 2)
+
+
+async def hold(app: App, webs: list[tuple[int, int]], sockets: int, burst: bool, say: Say) -> Crowd:
+    """Open so many sockets, wait for a heartbeat, and end their tasks or leave.
+
+    `webs` are the port and the process id of each web process that they are spread over.
+    """
+    ports, pids = [port for port, _ in webs], [pid for _, pid in webs]
+    crowd = Crowd(sockets, len(webs))
     traffic = Traffic()
     waiters = [Waiter(ports[index % len(ports)], traffic) for index in range(sockets)]
+    await warm_up(ports)
     before = memory_of(pids)
     try:
         say(f"{sockets:,} sockets: opening")
@@ -154,7 +167,7 @@ async def hold(
         crowd.kib_a_socket = (memory_of(pids) - before) / 1024 / max(1, crowd.opened)
         say(f"{sockets:,} sockets: waiting")
         start, cpu = time.monotonic(), cpu_of(pids)
-        await asyncio.sleep(wait)
+        await asyncio.sleep(IDLE_WAIT)
         crowd.idle_cpu = (cpu_of(pids) - cpu) / (time.monotonic() - start)
         crowd.still_open = sum(waiter.is_open for waiter in waiters)
         if burst and crowd.still_open:

@@ -30,12 +30,11 @@ def picture(lanes: list[Lane], until: float, scheme: Scheme) -> Figure:
             axes.plot([lane.ended] * 2, [row - 0.38, row + 0.38], color=scheme.ink, linewidth=2)
         if lane.knew is not None and lane.late_ms is not None:
             axes.annotate(
-                f"known {lane.late_ms:,.0f} ms after the end", (lane.knew, row), (0, 9),
-                textcoords="offset points", color=scheme.ink, fontsize=9,
-                ha="right" if lane.knew > 0.7 * until else "left",
+                f"known {lane.late_ms:,.0f} ms after the end", (lane.knew, row), (10, 0),
+                textcoords="offset points", color=scheme.ink, fontsize=9, va="center",
             )  # fmt: skip
     name_rows(axes, [lane.name for lane in lanes], scheme)
-    axes.set_xlim(-0.1, until)
+    axes.set_xlim(-0.1, until * 1.3)  # room for the last one's words
     axes.set_xlabel(
         "seconds;  ▲ request   ▼ answer   ● frame   thick: socket open   | the task ends"
     )

@@ -75,11 +75,8 @@ def setting(results: dict[str, Any]) -> str:
     machine, load = results["machine"], results["load"]
     return (
         f"{load['clients']} clients, {load['rate']:g} a second, "
-        f"tasks of {load['task_seconds']:g} s, "
-        f"{load['repeats']} runs each, seed {load['seed']}; median (least to most). "
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-        f"Python {machine['python']}, {machine['redis']}, load average {machine['load_average']} "
-        f"before; {machine['when']}. Worker: {load['worker']}."
+        f"tasks of {load['task_seconds']:g} s, {load['repeats']} runs each, seed {load['seed']}; "
+        f"median (least to most). {machine_line(machine)} Worker: {load['worker']}."
     )
 
 
@@ -122,6 +119,28 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"<!-- --8<-- [start:{name}] -->\n{text}<!-- --8<-- [end:{name}] -->\n"
         for name, text in parts
     )
+
+
+def plain_markdown(title: str, headings: list[str], rows: list[list[str]], note: str) -> str:
+    """One table and on what it was measured."""
+    return f"{title}\n\n{markdown_table(headings, rows)}\n{note}\n"
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}, {machine['redis']}, load average {machine['load_average']} "
+        f"before; {machine['when']}."
+    )
+
+
+def print_table(title: str, headings: list[str], rows: list[list[str]], console: Console) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None)
+    for index, name in enumerate(headings):
+        table.add_column(name, justify="right" if index else "left", no_wrap=not index)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, "")
 
 
 def write_json(path: Path, results: dict[str, Any]) -> None:

@@ -99,11 +99,13 @@ class Stage:
             self.assign_database(app)
             if "worker" in app.commands:
                 self.launch_worker(app)
-            self.launch_web(app)
+            if "web" in app.commands:
+                self.launch_web(app)
         url = f"http://{HOST}:{self.newsletter_port}/"
         self.wait_ready(newsletter, lambda: answers(url))
         for app in apps:
-            self.wait_web(app)
+            if "web" in app.commands:
+                self.wait_web(app)
             if "worker" in app.commands:
                 self.wait_worker(app)
 
@@ -164,6 +166,13 @@ class Stage:
             process.wait(0.5)
             last = "\n".join(f"    {line}" for line in list(process.lines)[-12:])
             raise ProjectProblem(f"A {process.name} process did not start. It said last:\n{last}")
+
+    def fresh_web(self, app: App) -> None:
+        """A web process that has not served yet: one that has, has memory to reuse."""
+        if app.web in self.processes:
+            self.end(app.web)
+        self.launch_web(app)
+        self.wait_web(app)
 
     def end(self, process: Process) -> None:
         process.stop()

@@ -12,10 +12,10 @@ from course.bench.summary import Figure, percentile
 LIMIT = 60.0  # seconds for one series
 WAYS = ("signal handlers", "new loop", "kept loop", "synchronous client")
 MEANING = {
-    "signal handlers": "chapter 5's own: look the task up, publish on the kept loop",
-    "new loop": "connect, publish, disconnect, in a new event loop",
-    "kept loop": "publish only, on a kept loop and connection",
-    "synchronous client": "publish only, with redis-py's synchronous client",
+    "signal handlers": "chapter 5: look up, publish on a kept loop",
+    "new loop": "new loop: connect, publish, disconnect",
+    "kept loop": "kept loop: publish",
+    "synchronous client": "synchronous client: publish",
 }
 
 
