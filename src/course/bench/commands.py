@@ -38,6 +38,7 @@ def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
 def problems_in_one_sentence() -> Iterator[None]:
     """Whatever cannot be measured ends with one sentence; SIGTERM ends it as Ctrl-C does."""
     import redis
+    from celery.exceptions import CeleryError
 
     from course.bench.report import UnwritableFolder
     from course.processes import ProjectProblem, RedisProblem
@@ -52,7 +53,7 @@ def problems_in_one_sentence() -> Iterator[None]:
         raise fail(problem) from None
     except redis.RedisError as problem:
         raise fail(f"Redis does not answer any more: {problem}") from None
-    except OSError as problem:
+    except (OSError, CeleryError) as problem:
         raise fail(f"The measuring broke off: {problem}") from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from course.bench.summary import COLUMNS, Column
@@ -96,6 +97,11 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         verdict = row["verdict"]
         table.add_row(row["what"], row["limit"], row["found"], f"[{COLOUR[verdict]}]{verdict}[/]")
     console.print(table, "")
+    for app in results["apps"].values():
+        for run in app["runs"]:
+            if run["lost"]:
+                told = f"{run['lost']} clients of {app['name']} never knew; the first: {run['problem']}"
+                console.print(f"[red]Lost:[/] {escape(told)}", soft_wrap=True)
     console.print(setting(results), style="dim")
 
 
@@ -144,7 +150,7 @@ def print_table(title: str, headings: list[str], rows: list[list[str]], console:
 
 
 def write_json(path: Path, results: dict[str, Any]) -> None:
-    path.write_text(json.dumps(finite(results), indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(finite(results), indent=1) + "\n")
 
 
 def finite(value: Any) -> Any:
