@@ -83,10 +83,10 @@ class Steps:
     """A progress bar; without a terminal, a line for each step."""
 
     def __init__(self, total: int) -> None:
-        columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
-        self._text = TextColumn("{task.description}")
+        count, text = TextColumn("{task.completed}/{task.total}"), TextColumn("{task.description}")
+        columns = (BarColumn(), count, TimeElapsedColumn(), text)
         self.progress = Progress(
-            *columns, self._text, console=console, transient=True, disable=not console.is_terminal
+            *columns, console=console, transient=True, disable=not console.is_terminal
         )
         self._task = self.progress.add_task("", total=total)
         self._begun = False

@@ -100,8 +100,9 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     for app in results["apps"].values():
         for run in app["runs"]:
             if run["lost"]:
-                told = f"{run['lost']} clients of {app['name']} never knew; the first: {run['problem']}"
-                console.print(f"[red]Lost:[/] {escape(told)}", soft_wrap=True)
+                told = f"{run['lost']} clients of {app['name']} never knew;"
+                told = escape(f"{told} the first: {run['problem']}")
+                console.print(f"[red]Lost:[/] {told}", soft_wrap=True)
     console.print(setting(results), style="dim")
 
 
