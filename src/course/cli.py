@@ -18,6 +18,7 @@ from rich.text import Text
 
 from course import doctor as examination
 from course import work
+from course.bench.commands import bench_app, race
 from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
 from course.diff import changes
 from course.processes import ProjectProblem, RedisProblem
@@ -30,6 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench_app, name="bench")
+app.command()(race)
 console = Console(highlight=False)
 
 ChapterArgument = Annotated[

@@ -1,0 +1,306 @@
+"""The commands `bench` and `race`. What they need is imported when they run: ./course installs it
+only then."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from course.chapters import UnknownChapter, all_chapters, find_chapter
+
+bench_app = typer.Typer(
+    help="The chapters under the same load: table, results.json and plots.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+TEXT_WIDTH = 110  # without a terminal
+console = Console(highlight=False, width=None if sys.stdout.isatty() else TEXT_WIDTH)
+INTERRUPTED = 130
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Where results, tables and plots go. None: nowhere.")
+]
+
+
+def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
+    Console(stderr=True, highlight=False).print("[red]Error:[/]", str(problem), soft_wrap=True)
+    return typer.Exit(code)
+
+
+@contextmanager
+def problems_in_one_sentence() -> Iterator[None]:
+    """Whatever cannot be measured ends with one sentence; SIGTERM ends it as Ctrl-C does."""
+    import redis
+    from celery.exceptions import CeleryError
+
+    from course.bench.report import UnwritableFolder
+    from course.processes import ProjectProblem, RedisProblem
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except (UnknownChapter, ProjectProblem, RedisProblem, UnwritableFolder) as problem:
+        raise fail(problem) from None
+    except redis.RedisError as problem:
+        raise fail(f"Redis does not answer any more: {problem}") from None
+    except (OSError, CeleryError) as problem:
+        raise fail(f"The measuring broke off: {problem}") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def chapter_numbers(text: str) -> list[str]:
+    """ "1,05" -> ["01", "05"], in order and once each. Raises UnknownChapter."""
+    wanted = {find_chapter(name.strip()).number for name in text.split(",") if name.strip()}
+    if not wanted:
+        names = ", ".join(str(chapter) for chapter in all_chapters())
+        raise UnknownChapter(f"Name at least one chapter. The chapters are {names}.")
+    return sorted(wanted)
+
+
+def sizes_of(text: str) -> list[int]:
+    """ "100,500" -> [100, 500]. Raises typer.BadParameter."""
+    try:
+        sizes = sorted({int(size) for size in text.split(",")})
+    except ValueError:
+        sizes = []
+    if not sizes or sizes[0] < 1:
+        raise typer.BadParameter(f"{text!r} is no list of numbers above 0, such as 100,500.")
+    return sizes
+
+
+class Steps:
+    """A progress bar; without a terminal, a line for each step."""
+
+    def __init__(self, total: int) -> None:
+        count, text = TextColumn("{task.completed}/{task.total}"), TextColumn("{task.description}")
+        columns = (BarColumn(), count, TimeElapsedColumn(), text)
+        self.progress = Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        )
+        self._task = self.progress.add_task("", total=total)
+        self._begun = False
+
+    def __call__(self, text: str) -> None:
+        if not console.is_terminal:
+            console.print(f"... {text}")
+        self.progress.update(self._task, description=text, advance=1 if self._begun else 0)
+        self._begun = True
+
+
+@bench_app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    clients: Annotated[int, typer.Option(help="Clients in each run.", min=1)] = 50,
+    task_seconds: Annotated[float, typer.Option(help="How long a task takes.", min=0.1)] = 3,
+    chapters: Annotated[str, typer.Option(help="Which chapters.")] = "01,02,03,04,05",
+    repeats: Annotated[int, typer.Option(help="Runs of each chapter, in turns.", min=1)] = 3,
+    rate: Annotated[float, typer.Option(help="Clients that arrive a second.", min=0.1)] = 40,
+    seed: Annotated[int, typer.Option(help="Of the random arrivals.")] = 1,
+    idle: Annotated[int, typer.Option(help="Idle sockets to try; 0: none.", min=0)] = 5000,
+    out: OutOption = None,
+) -> None:
+    """The chapters under the same load: table, results.json and plots.
+
+    Example: ./course bench --clients 10 --repeats 1 --out my-numbers
+    """
+    if context.invoked_subcommand:
+        return
+    with problems_in_one_sentence():
+        from course.bench.compare import Measured, Plan, compare, results_of
+        from course.bench.report import print_results, writable_folder
+
+        plan = Plan(chapter_numbers(chapters), clients, task_seconds, repeats, rate, seed, idle)
+        folder = writable_folder(out) if out else None
+        measured = Measured()
+        is_complete = False
+        steps = Steps(plan.steps())
+        with kept_when_interrupted(measured.is_worth_keeping), steps.progress:
+            compare(plan, measured, steps)
+            is_complete = True
+        results = results_of(plan, measured, is_complete)
+        print_results(results, console)
+        if folder:
+            write_all(results, folder)
+        if not is_complete:
+            raise typer.Exit(INTERRUPTED)
+
+
+@bench_app.command()
+def tell(
+    times: Annotated[int, typer.Option(help="Messages in each series.", min=1)] = 200,
+    repeats: Annotated[int, typer.Option(help="Series of each way and pool.", min=1)] = 3,
+    out: OutOption = None,
+) -> None:
+    """What telling costs the worker's process, by pool and by way."""
+    with problems_in_one_sentence():
+        from course.bench.pools import HEADINGS, Tellings, measure_tellings
+        from course.bench.report import writable_folder
+
+        folder = writable_folder(out) if out else None
+        found = Tellings()
+        steps = Steps(1 + 3 * repeats)
+        is_complete = False
+        with kept_when_interrupted(lambda: bool(found.series)), steps.progress:
+            measure_tellings(times, repeats, found, steps)
+            is_complete = True
+        title = "What a message costs the worker's process: median of each series (least to most)"
+        finish(title, HEADINGS, found.rows(), found.machine)
+        if folder:
+            write_part(
+                folder, "tell", found.as_json(is_complete), [(title, HEADINGS, found.rows())]
+            )
+        if not is_complete:
+            raise typer.Exit(INTERRUPTED)
+
+
+@bench_app.command()
+def scale(
+    sizes: Annotated[str, typer.Option(help="Numbers of sockets.")] = "100,500,1000,2000,5000",
+    processes: Annotated[str, typer.Option(help="Numbers of web processes.")] = "1,2,4",
+    spread: Annotated[int, typer.Option(help="Sockets to spread over them.", min=1)] = 2000,
+    web_options: Annotated[
+        str, typer.Option(help="For uvicorn: '--ws websockets-sansio', '--loop uvloop'.")
+    ] = "",
+    out: OutOption = None,
+) -> None:
+    """Idle sockets by the thousand on chapter 5, polling at the same numbers, more web processes.
+
+    Example: ./course bench scale --sizes 100,500 --spread 500
+    """
+    wanted, counts = sizes_of(sizes), sizes_of(processes)
+    with problems_in_one_sentence():
+        from course.bench.report import writable_folder
+        from course.bench.scale import (
+            POLLING_HEADINGS,
+            SOCKET_HEADINGS,
+            Scale,
+            measure_scale,
+        )
+
+        folder = writable_folder(out) if out else None
+        found = Scale(options=web_options)
+        steps = Steps(1 + 2 * len(wanted) + len(counts))
+        is_complete = False
+        with kept_when_interrupted(lambda: bool(found.crowds)), steps.progress:
+            measure_scale(wanted, counts, spread, found, steps)
+            is_complete = True
+        tables = [
+            (
+                "Chapter 5: idle sockets, then all their tasks end",
+                SOCKET_HEADINGS,
+                found.socket_rows(),
+            ),
+            ("Chapter 1: as many clients that poll", POLLING_HEADINGS, found.polling_rows()),
+        ]
+        for title, headings, rows in tables:
+            finish(title, headings, rows, found.machine)
+        for sentence in found.left_out:
+            console.print(f"[yellow]Left out:[/] {sentence}", soft_wrap=True)
+        if folder:
+            write_part(folder, "scale", found.as_json(is_complete), tables)
+        if not is_complete:
+            raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def kept_when_interrupted(is_worth_keeping: Callable[[], bool]) -> Iterator[None]:
+    """Ctrl-C: go on with what there is, or say that there is nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not is_worth_keeping():
+            sentence = "Interrupted before the first run had ended: nothing is kept."
+            raise fail(sentence, INTERRUPTED) from None
+        console.print("[yellow]Interrupted.[/] What was measured until then:\n")
+
+
+def finish(title: str, headings: list[str], rows: list[list[str]], machine: dict[str, Any]) -> None:
+    from course.bench.report import machine_line, print_table
+
+    print_table(title, headings, rows, console)
+    console.print(machine_line(machine), style="dim")
+
+
+def write_part(
+    folder: Path,
+    name: str,
+    results: dict[str, Any],
+    tables: list[tuple[str, list[str], list[list[str]]]],
+) -> None:
+    from course.bench.report import machine_line, plain_markdown, write_json
+
+    write_json(folder / f"{name}.json", results)
+    note = machine_line(results["machine"])
+    text = "\n".join(plain_markdown(title, heads, rows, note) for title, heads, rows in tables)
+    (folder / f"{name}.md").write_text(text)
+    console.print(f"\nWritten to {folder}: {name}.json and {name}.md.", soft_wrap=True)
+
+
+def write_all(results: dict[str, Any], folder: Path) -> None:
+    from course.bench.plots import write_plots
+    from course.bench.report import as_markdown, write_json
+
+    write_json(folder / "results.json", results)
+    (folder / "table.md").write_text(as_markdown(results))
+    write_plots(results, folder)
+    console.print(f"\nWritten to {folder}: results.json, table.md and the plots.", soft_wrap=True)
+
+
+def race(
+    seconds: Annotated[float, typer.Option(help="How long the task takes.", min=0.5, max=60)] = 6,
+    svg: Annotated[
+        Path | None, typer.Option(help="Save the picture: FILE.svg, and FILE-dark.svg.")
+    ] = None,
+) -> None:
+    """One task through all five chapters at once: five live lanes, for a class to watch.
+
+    Example: ./course race --seconds 8 --svg race.svg
+    """
+    with problems_in_one_sentence():
+        from course.bench.lanes import Event, Lane, counts_table, draw
+        from course.bench.race import Race, until_of
+        from course.bench.report import writable_folder
+
+        if svg:
+            writable_folder(svg.parent)
+        until = until_of(seconds)
+        live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+        def hear(lane: Lane, event: Event) -> None:
+            if not live:
+                console.print(
+                    f"{event.at:7.3f} s  {lane.name:18} {event.kind:9} {event.text}", soft_wrap=True
+                )
+
+        def show(lanes: list[Lane], now: float) -> None:
+            if live:
+                live.update(draw(lanes, now, until, console.width), refresh=True)
+
+        contest = Race(seconds, hear, show)
+        try:
+            with live or nullcontext():
+                contest.run(lambda text: console.print(f"... {text}"))
+                show(contest.lanes, until)
+        except KeyboardInterrupt:
+            raise fail("Interrupted: the race is lost, nothing is kept.", INTERRUPTED) from None
+        if not live:
+            console.print(draw(contest.lanes, until, until, TEXT_WIDTH))
+        console.print("", counts_table(contest.lanes))
+        if svg:
+            from course.bench.race_picture import write_pictures
+
+            files = write_pictures(contest.lanes, until, svg)
+            console.print(f"\nWritten: {', '.join(map(str, files))}", soft_wrap=True)
+        if any(lane.problem for lane in contest.lanes):
+            raise typer.Exit(1)

@@ -1,0 +1,122 @@
+"""Which commands Redis was sent, and by whom: INFO commandstats, split with MONITOR by connection.
+
+INFO commandstats counts all commands, whoever sent them. MONITOR names each command's connection
+and database; a connection that belongs to the web process is the web's, and what else goes to the
+app's database, or publishes or subscribes, is the worker's. (Chapter 4's worker makes a connection
+for each message: it would be gone before anybody could ask whose it was.)
+"""
+
+import re
+import socket
+import threading
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import psutil
+import redis
+
+PUBSUB = {"publish", "subscribe", "unsubscribe"}
+NOT_OURS = {"info", "monitor", "client", "config"}  # the bench's own
+LINE = re.compile(rb'\+[\d.]+ \[(\d+) [^\]]*?:(\d+)\] "([^"]+)"(?: "([^"]*)")?')
+CONNECT_LIMIT = 5.0  # seconds
+
+
+@dataclass
+class Commands:
+    """Calls by command, in lower case. `most` is the highest number for any one task."""
+
+    web: Counter[str] = field(default_factory=Counter)
+    worker: Counter[str] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)  # of the web process
+    everybody: Counter[str] = field(default_factory=Counter)  # INFO commandstats
+    monitored: Counter[str] = field(default_factory=Counter)  # the same, as MONITOR saw it
+
+
+def command_stats(client: redis.Redis) -> Counter[str]:
+    """Calls by command since the server was started."""
+    stats = client.info("commandstats")
+    found = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in stats.items()}
+    return Counter({name: calls for name, calls in found.items() if "|" not in name})
+
+
+def ports_of(pid: int) -> set[int]:
+    """The local ports of the process's connections; none if it has ended."""
+    with suppress(psutil.Error):
+        connections = psutil.Process(pid).net_connections("tcp")
+        return {connection.laddr.port for connection in connections if connection.laddr}
+    return set()
+
+
+class RedisCounts:
+    """Count what one app sends to Redis while a `with` block runs; `commands` has it afterwards.
+
+    Raises redis.RedisError or OSError if the server does not answer.
+    """
+
+    def __init__(self, client: redis.Redis, url: str, database: int, web_pid: int) -> None:
+        self.client = client
+        self.url = url
+        self.database = database
+        self.web_pid = web_pid
+        self.commands = Commands()
+        self._received = bytearray()
+
+    def __enter__(self) -> Self:
+        parts = urlsplit(self.url)
+        address = (parts.hostname or "127.0.0.1", parts.port or 6379)
+        self._monitor = socket.create_connection(address, CONNECT_LIMIT)
+        if parts.password:
+            user = unquote(parts.username or "default")
+            self._monitor.sendall(f"AUTH {user} {unquote(parts.password)}\r\n".encode())
+        self._ports = ports_of(self.web_pid)
+        self._before = command_stats(self.client)
+        self._monitor.sendall(b"MONITOR\r\n")
+        self._monitor.settimeout(None)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def _read(self) -> None:
+        with suppress(OSError):
+            while data := self._monitor.recv(1 << 16):
+                self._received += data
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self.commands.everybody = command_stats(self.client) - self._before
+                for name in NOT_OURS:
+                    del self.commands.everybody[name]
+                self._ports |= ports_of(self.web_pid)
+        finally:
+            with suppress(OSError):
+                self._monitor.shutdown(socket.SHUT_RDWR)
+            self._reader.join(CONNECT_LIMIT)
+            self._monitor.close()
+        if kind is None:
+            self._sort()
+
+    def _sort(self) -> None:
+        by_task: Counter[tuple[str, str]] = Counter()
+        for database, port, word, argument in LINE.findall(bytes(self._received)):
+            command = word.decode().lower()
+            if command in NOT_OURS:
+                continue
+            self.commands.monitored[command] += 1
+            if int(port) in self._ports:
+                self.commands.web[command] += 1
+                task_id = argument.decode().removeprefix("celery-task-meta-")
+                by_task[command, task_id] += 1
+            elif int(database) == self.database or command in PUBSUB:
+                self.commands.worker[command] += 1
+        for (command, _), count in by_task.items():
+            self.commands.most[command] = max(self.commands.most[command], count)

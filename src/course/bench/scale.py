@@ -1,0 +1,118 @@
+"""`./course bench scale`: idle sockets by the thousand, as many that poll, more web processes."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from course.bench.idle import Crowd, allow_files, hold, too_few_files
+from course.bench.machine import describe
+from course.bench.polling_load import Polling, poll
+from course.bench.stage import App, Stage, chapter_app, running_apps
+from course.bench.summary import percentile
+
+POLL_SECONDS = 5.0
+SOCKET_HEADINGS = [
+    "sockets", "web processes", "stay open", "KiB each", "connects a s", "idle CPU, %",
+    "ended in, s", "delay p50, ms", "p95, ms", "max, ms", "untold",
+]  # fmt: skip
+POLLING_HEADINGS = [
+    "clients", "answers a s", "answer p50, ms", "p95, ms", "max, ms", "errors", "CPU, %", "",
+]  # fmt: skip
+
+Step = Callable[[str], None]
+
+
+@dataclass
+class Scale:
+    machine: dict[str, Any] = field(default_factory=dict)
+    options: str = ""
+    crowds: list[Crowd] = field(default_factory=list)
+    pollings: list[Polling] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # a sentence for each that was not tried
+
+    def socket_rows(self) -> list[list[str]]:
+        return [
+            [
+                f"{one.sockets:,}", str(one.web_processes), f"{one.still_open:,}",
+                f"{one.kib_a_socket:.1f}", f"{one.connect_rate:,.0f}", f"{100 * one.idle_cpu:.0f}",
+                f"{one.burst_seconds:.1f}",
+                *(f"{percentile(one.delays, share):,.1f}" for share in (0.5, 0.95, 1)),
+                f"{one.untold:,}",
+            ]
+            for one in self.crowds
+        ]  # fmt: skip
+
+    def polling_rows(self) -> list[list[str]]:
+        return [
+            [
+                f"{one.clients:,}", f"{one.rate:,.0f}",
+                *(f"{percentile(one.answer_times, share):,.0f}" for share in (0.5, 0.95, 1)),
+                f"{one.errors:,}", f"{100 * one.cpu:.0f}", "breaks" if one.is_broken else "holds",
+            ]
+            for one in self.pollings
+        ]  # fmt: skip
+
+    def as_json(self, is_complete: bool) -> dict[str, Any]:
+        return {
+            "is_complete": is_complete,
+            "machine": self.machine,
+            "web_options": self.options,
+            "sockets": [asdict(one) for one in self.crowds],
+            "polling": [asdict(one) | {"is_broken": one.is_broken} for one in self.pollings],
+            "left_out": self.left_out,
+        }
+
+
+def measure_scale(
+    sizes: list[int], processes: list[int], spread: int, found: Scale, step: Step
+) -> None:
+    """Sockets and polling at each size, then `spread` sockets over each number of web processes.
+
+    Fills `found` as it goes. Raises ProjectProblem, RedisProblem or RedisError.
+    """
+    allowed = allow_files(max(*sizes, spread))
+    for size in {*sizes, spread}:
+        if size > allowed:
+            found.left_out.append(too_few_files(size, allowed))
+    five, one = chapter_app("05"), chapter_app("01")
+    five.commands["web"] += f" {found.options}"
+    one.commands = {"web": one.commands["web"]}
+    step("starting the processes")
+    with running_apps([five, one]) as stage:
+        found.machine = describe(stage.server)
+        for size in (size for size in sizes if size <= allowed):
+            step(f"{size:,} sockets")
+            stage.fresh_web(five)
+            webs = [(five.port, five.web.pid)]
+            found.crowds.append(asyncio.run(hold(five, webs, size, True, lambda text: None)))
+        for size in (size for size in sizes if size <= allowed):
+            if found.pollings and found.pollings[-1].is_broken:
+                broken = found.pollings[-1].clients
+                found.left_out.append(f"Polling broke at {broken:,}: {size:,} was not tried.")
+                continue
+            step(f"{size:,} clients that poll")
+            stage.fresh_web(one)
+            found.pollings.append(asyncio.run(poll(one, size, POLL_SECONDS)))
+        stage.end(one.web)
+        if spread <= allowed:
+            spread_over(stage, five, processes, spread, found, step)
+
+
+def spread_over(
+    stage: Stage, five: App, processes: list[int], sockets: int, found: Scale, step: Step
+) -> None:
+    """The same number of sockets over several web processes, each on a port of its own."""
+    for count in processes:
+        step(f"{sockets:,} sockets on {count} web processes")
+        stage.fresh_web(five)
+        webs, first = [(five.port, five.web.pid)], five.web
+        others = []
+        for _ in range(count - 1):
+            others.append(stage.launch_web(five))
+            stage.wait_web(five)
+            webs.append((five.port, five.web.pid))
+        found.crowds.append(asyncio.run(hold(five, webs, sockets, True, lambda text: None)))
+        for other in others:
+            stage.end(other)
+        five.web = first

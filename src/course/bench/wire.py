@@ -1,0 +1,231 @@
+"""HTTP/1.1 and WebSocket clients on bare asyncio streams, light, and counting what they send.
+
+They send the headers that Chromium sends for fetch() and for a WebSocket, so that the bytes
+counted are those of a page. Bytes are TCP payload, both ways; TCP's and IP's own are not counted.
+"""
+
+import asyncio
+import base64
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from course.processes import HOST
+
+BROWSER = (
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/140.0.0.0 Safari/537.36\r\n"
+    "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n"
+)
+FETCH = (
+    "Accept: */*\r\nConnection: keep-alive\r\nSec-Fetch-Site: same-origin\r\n"
+    "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n"
+)
+LIMIT = 30.0  # seconds for an answer, or for a handshake; a long poll's own wait is below it
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10  # opcodes, RFC 6455 section 5.2
+
+OnEvent = Callable[[str, str], None]
+
+
+class WireProblem(Exception):
+    """The server did not answer, or not as a web server does. The message says how."""
+
+
+@dataclass
+class Traffic:
+    """What a number of clients have sent and received. `on_event` hears of each as it happens."""
+
+    requests: int = 0  # WebSocket handshakes among them
+    frames: int = 0  # that carry data; not ping, pong and close
+    connections: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    on_event: OnEvent | None = None
+
+    def note(self, kind: str, text: str = "") -> None:
+        if self.on_event:
+            self.on_event(kind, text)
+
+
+class Stream:
+    """A TCP connection to a port of this machine, which counts the bytes both ways."""
+
+    def __init__(self, port: int, traffic: Traffic) -> None:
+        self.port = port
+        self.traffic = traffic
+        self.reader: asyncio.StreamReader | None = None
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def connect(self) -> None:
+        self.reader, self.writer = await asyncio.open_connection(HOST, self.port)
+        self.traffic.connections += 1
+
+    @property
+    def is_open(self) -> bool:
+        return self.reader is not None and not self.reader.at_eof()
+
+    def send(self, data: bytes) -> None:
+        assert self.writer
+        self.traffic.bytes_sent += len(data)
+        self.writer.write(data)
+
+    async def read(self, count: int) -> bytes:
+        assert self.reader
+        data = await self.reader.readexactly(count)
+        self.traffic.bytes_received += count
+        return data
+
+    async def read_head(self) -> tuple[int, dict[str, str]]:
+        """Read a status line and headers. Raises WireProblem if they are none."""
+        assert self.reader
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        self.traffic.bytes_received += len(head)
+        first, *lines = head.decode("latin-1").split("\r\n")
+        try:
+            status = int(first.split()[1])
+        except (IndexError, ValueError):
+            raise WireProblem(f"no status line: {first[:80]!r}") from None
+        pairs = (line.partition(":") for line in lines if line)
+        return status, {name.lower(): value.strip() for name, _, value in pairs}
+
+    def close(self) -> None:
+        if self.writer:
+            with suppress(OSError, RuntimeError):
+                self.writer.close()
+
+
+class Http:
+    """One browser's HTTP: a connection that is kept, and made anew when the server closed it."""
+
+    def __init__(self, port: int, traffic: Traffic) -> None:
+        self._stream = Stream(port, traffic)
+        self.port = port
+        self.traffic = traffic
+
+    async def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Return the status and the answer's JSON. Raises WireProblem."""
+        self.traffic.requests += 1
+        self.traffic.note("request", f"{method} {path}")
+        data = b"" if body is None else json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\n{BROWSER}{FETCH}"
+        head += f"Referer: http://{HOST}:{self.port}/\r\n"
+        if body is not None:
+            head += f"Origin: http://{HOST}:{self.port}\r\nContent-Type: application/json\r\n"
+            head += f"Content-Length: {len(data)}\r\n"
+        try:
+            async with asyncio.timeout(LIMIT):
+                status, content = await self._exchange(f"{head}\r\n".encode() + data)
+            answer = json.loads(content) if content else None
+        except (TimeoutError, OSError, EOFError, ValueError) as error:
+            self._stream.close()
+            self._stream = Stream(self.port, self.traffic)
+            raise WireProblem(f"{method} {path}: {error!r}") from error
+        self.traffic.note("answer", str(status))
+        return status, answer
+
+    async def _exchange(self, request: bytes) -> tuple[int, bytes]:
+        was_kept = self._stream.is_open
+        if not was_kept:
+            self._stream.close()
+            await self._stream.connect()
+        self._stream.send(request)
+        try:
+            status, headers = await self._stream.read_head()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            if not was_kept:
+                raise
+            # The server closed the kept connection just then: a browser, too, asks once more.
+            self._stream.close()
+            await self._stream.connect()
+            self._stream.send(request)
+            status, headers = await self._stream.read_head()
+        return status, await self._stream.read(int(headers.get("content-length", 0)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._stream.close()
+
+
+class Socket:
+    """A WebSocket client, RFC 6455, for a server that sends short text frames."""
+
+    def __init__(self, port: int, path: str, traffic: Traffic) -> None:
+        self._stream = Stream(port, traffic)
+        self.path = path
+        self.traffic = traffic
+        self.close_code: int | None = None  # 1006 when the connection was lost, as in a browser
+
+    async def open(self) -> None:
+        """Connect and shake hands. Raises WireProblem if the server refuses."""
+        port = self._stream.port
+        self.traffic.requests += 1
+        self.traffic.note("handshake", self.path)
+        key = base64.b64encode(os.urandom(16)).decode()
+        head = (
+            f"GET {self.path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: Upgrade\r\n"
+            f"Upgrade: websocket\r\nOrigin: http://{HOST}:{port}\r\n{BROWSER}"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+        )
+        try:
+            async with asyncio.timeout(LIMIT):
+                await self._stream.connect()
+                self._stream.send(head.encode())
+                status, headers = await self._stream.read_head()
+        except (TimeoutError, OSError, EOFError) as error:
+            self._stream.close()
+            raise WireProblem(f"WebSocket {self.path}: {error!r}") from error
+        if status != 101 or "sec-websocket-extensions" in headers:
+            self._stream.close()
+            raise WireProblem(f"WebSocket {self.path}: the handshake got {status} {headers}")
+        self.traffic.note("open", "101")
+
+    async def receive(self) -> str | None:
+        """Wait for a text frame and return it; None once the socket is closed: see close_code."""
+        try:
+            while True:
+                opcode, data = await self._frame()
+                if opcode == TEXT:
+                    self.traffic.frames += 1
+                    self.traffic.note("frame", data.decode())
+                    return data.decode()
+                if opcode == PING:
+                    self._send(PONG, data)
+                if opcode == CLOSE:
+                    self.close_code = int.from_bytes(data[:2], "big") or 1005
+                    self._send(CLOSE, data[:2])
+                    break
+        except (OSError, EOFError):
+            self.close_code = 1006
+        self.traffic.note("close", str(self.close_code))
+        self._stream.close()
+        return None
+
+    async def _frame(self) -> tuple[int, bytes]:
+        first, length = await self._stream.read(2)
+        if length == 126:
+            length = int.from_bytes(await self._stream.read(2), "big")
+        return first & 0x0F, await self._stream.read(length)
+
+    def _send(self, opcode: int, data: bytes) -> None:
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
+        self._stream.send(bytes([0x80 | opcode, 0x80 | len(data)]) + mask + masked)
+
+    async def close(self) -> None:
+        """Say 1000, as the page does when it knows the end, and wait 2 s at most for the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                if self.close_code is None and self._stream.is_open:
+                    self._send(CLOSE, (1000).to_bytes(2, "big"))
+                    while self.close_code is None:
+                        await self.receive()
+        self.abort()
+
+    def abort(self) -> None:
+        self._stream.close()

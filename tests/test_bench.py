@@ -1,0 +1,272 @@
+"""`./course bench` and `./course race`, with small loads: what is counted, what is written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import psutil
+import pytest
+
+from course.bench.idle import allow_files
+from course.bench.lanes import Event, Lane, draw_lane
+from course.bench.load import Load, poisson_arrivals, task_lengths
+from course.bench.polling_load import Polling
+from course.bench.redis_counts import Commands, RedisCounts
+from course.bench.summary import percentile
+from course.bench.targets import commands_target, delay_target, sockets_target
+from course.chapters import ROOT
+from course.processes import Process, Redis, wait_for
+
+COMMAND = [sys.executable, "-m", "course"]
+ENV = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+
+
+def course(*arguments: object, limit: float = 60) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=limit, check=False
+    )
+
+
+@contextmanager
+def course_process(*arguments: object, **env: str) -> Iterator[Process]:
+    command = " ".join([*COMMAND, *map(str, arguments)])
+    process = Process("bench", command, ROOT, ENV | {"PYTHONUNBUFFERED": "1"} | env)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A bench of chapters 1 and 5, with three clients: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("numbers")
+    options = ("--clients", 3, "--task-seconds", 1.2, "--chapters", "1,05", "--repeats", 1)
+    done = course("bench", *options, "--idle", 30, "--out", folder, limit=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def results(small_run: tuple[Path, str]) -> dict[str, Any]:
+    text = (small_run[0] / "results.json").read_text()
+    return dict(json.loads(text))
+
+
+def test_arrivals_are_poisson_and_seeded() -> None:
+    """The same seed, the same arrivals; the gaps are exponential: as spread as they are long."""
+    arrivals = poisson_arrivals(4000, 40, seed=3)
+    assert arrivals == poisson_arrivals(4000, 40, seed=3) != poisson_arrivals(4000, 40, seed=4)
+    gaps = [after - before for before, after in pairwise(arrivals)]
+    spread = mean((gap - mean(gaps)) ** 2 for gap in gaps) ** 0.5
+    assert mean(gaps) == pytest.approx(1 / 40, rel=0.1)
+    assert spread == pytest.approx(mean(gaps), rel=0.1)
+    assert all(2.5 <= length <= 3.5 for length in task_lengths(100, 3, seed=3))
+
+
+def test_percentile_is_nearest_rank() -> None:
+    """A percentile is one of the values."""
+    values = [float(number) for number in range(1, 101)]
+    shares = (0.5, 0.95, 0.99, 1)
+    assert [percentile(values, share) for share in shares] == [50, 95, 99, 100]
+    assert percentile([7], 0.5) == 7
+
+
+def test_commands_are_split_by_connection() -> None:
+    """What this process sends counts as the web's; INFO and MONITOR agree on the sum."""
+    server = Redis().start()
+    try:
+        with RedisCounts(server.client, server.url, 0, os.getpid()) as counts:
+            server.client.get("celery-task-meta-a")
+            server.client.get("celery-task-meta-a")
+            server.client.get("celery-task-meta-b")
+            command = [
+                sys.executable,
+                "-c",
+                f"import redis; redis.Redis.from_url({server.url!r}).get('c')",
+            ]
+            subprocess.run(command, check=True, timeout=30)
+        assert counts.commands.web["get"] == 3
+        assert counts.commands.worker["get"] == 1
+        assert counts.commands.most["get"] == 2
+        assert counts.commands.everybody["get"] == counts.commands.monitored["get"] == 4
+    finally:
+        server.stop()
+
+
+def load_with(app: str, delay: float, **commands: int) -> Load:
+    return Load(app, 1, [delay], commands=Commands(most=Counter(commands)))
+
+
+def test_targets_say_met_and_not_met() -> None:
+    """Both ways: what is good enough is met, what is not is not, and what is missing says so."""
+    floor = [load_with("floor", 2.0)]
+    assert delay_target({"05": [load_with("05", 2.5)], "floor": floor}).verdict == "met"
+    assert delay_target({"05": [load_with("05", 2.7)], "floor": floor}).verdict == "not met"
+    assert delay_target({"floor": floor}).verdict == "not measured"
+    good = load_with("05", 1, subscribe=1, get=2, unsubscribe=1)
+    bad = load_with("05", 1, subscribe=1, get=3, unsubscribe=1)
+    assert [row.verdict for row in commands_target(good, None)] == ["met", "not measured"]
+    assert commands_target(bad, None)[0].verdict == "not met"
+    assert sockets_target(5000, 5000).verdict == "met"
+    assert sockets_target(5000, 4999).verdict == "not met"
+    assert sockets_target(100, 100).verdict == "not measured"
+
+
+def test_polling_breaks_when_answers_take_longer_than_the_interval() -> None:
+    """One answer in twenty may be late; an error, or no answer at all, is a break."""
+    assert not Polling(100, answer_times=[10.0] * 95 + [1500.0] * 5).is_broken
+    assert Polling(100, answer_times=[10.0] * 94 + [1500.0] * 6).is_broken
+    assert Polling(100, answer_times=[10.0] * 100, errors=1).is_broken
+    assert Polling(100).is_broken
+
+
+def test_lane_shows_what_happened_when() -> None:
+    """A request and its answer, the wait between, the task's end, and the knowing."""
+    events = [Event(0, "request", ""), Event(2, "answer", "200")]
+    lane = Lane("x", "02", events, ended=1.5, knew=2.0)
+    assert draw_lane(lane, 3, 4, 16).plain == "↑─────│─✔       "
+    assert lane.late_ms == 500
+
+
+def test_limit_of_files_is_raised_or_told() -> None:
+    """The soft limit of open files is raised as far as the hard one, and no further."""
+    assert allow_files(100) >= 100
+    assert allow_files(10**9) < 10**9
+
+
+@pytest.mark.timeout(120)
+def test_chapters_are_counted(results: dict[str, Any]) -> None:
+    """Polling asks again and again and is late; push is two requests, one look-up, and is not."""
+    one, five, floor = (results["apps"][key]["figures"] for key in ("01", "05", "floor"))
+    assert one["requests"]["median"] >= 3
+    assert five["requests"]["median"] == floor["requests"]["median"] == 2
+    assert one["connections"]["median"] == 1
+    assert five["connections"]["median"] == 2
+    assert one["frames"]["median"] == 0
+    assert five["frames"]["median"] >= 2
+    # A request is the POST, or a look-up each.
+    assert one["lookups"]["median"] == pytest.approx(one["requests"]["median"] - 1)
+    assert five["lookups"]["median"] <= 2
+    assert all(one[key]["median"] > 0 for key in ("bytes", "redis_worker", "web_peak"))
+    assert five["delay_p50"]["median"] < one["delay_p50"]["median"]
+    assert [app["runs"][0]["lost"] for app in results["apps"].values()] == [0] * 4
+
+
+def test_results_say_on_what_and_how(results: dict[str, Any]) -> None:
+    """results.json has the machine, the versions, the load, its seed, and a row for each target."""
+    assert results["is_complete"]
+    assert results["machine"]["packages"]["celery"]
+    assert results["machine"]["cores"] >= 1
+    assert results["load"]["seed"] == 1
+    assert len(results["targets"]) == 6
+    verdicts = [row["verdict"] for row in results["targets"]]
+    assert set(verdicts) <= {"met", "not met", "not measured"}
+    assert verdicts[2:4] == ["met", "met"]  # commands are counted: no machine is too busy for that
+
+
+def test_tables_and_plots_are_written(small_run: tuple[Path, str], results: dict[str, Any]) -> None:
+    """Every plot for light and dark pages; the same results give the same bytes."""
+    from course.bench.plots import PLOTS, write_plots
+
+    folder, printed = small_run
+    names = {f"{plot}-{scheme}.svg" for plot in PLOTS for scheme in ("light", "dark")}
+    assert {file.name for file in folder.iterdir()} == names | {"results.json", "table.md"}
+    assert "[start:targets]" in (folder / "table.md").read_text()
+    assert "05-celery-signals" in printed
+    again = folder / "again"
+    again.mkdir()
+    for path in write_plots(results, again):
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+        assert "http://www.w3.org" in path.read_text()
+
+
+@pytest.mark.timeout(90)
+def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
+    """Ctrl-C: everything ends, and the runs until then are written, marked as incomplete."""
+    options = ("--clients", 2, "--task-seconds", 0.3, "--chapters", "01", "--repeats", 50)
+    with course_process("bench", *options, "--out", tmp_path) as process:
+        assert wait_for(lambda: any("run 2 of" in line for line in process.lines), 45)
+        members = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130, "\n".join(process.lines)
+        assert not psutil.wait_procs(members, timeout=5)[1]
+    assert any("Interrupted" in line for line in process.lines)
+    assert json.loads((tmp_path / "results.json").read_text())["is_complete"] is False
+
+
+@pytest.mark.timeout(90)
+def test_early_interrupt_says_that_nothing_is_kept() -> None:
+    """Ctrl-C while the processes are being started ends them, and says what is lost."""
+    with course_process("bench", "--chapters", "05") as process:
+        assert wait_for(lambda: any("starting" in line for line in process.lines), 20)
+        assert wait_for(lambda: bool(psutil.Process(process.pid).children()), 20)
+        members = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+        assert not psutil.wait_procs(members, timeout=5)[1]
+    assert "nothing is kept" in "\n".join(process.lines)
+
+
+@pytest.mark.timeout(90)
+def test_race_without_a_terminal(tmp_path: Path) -> None:
+    """Each event as a line, then the lanes and the counts; and the picture for light and dark."""
+    done = course("race", "--seconds", 1, "--svg", tmp_path / "race.svg", limit=80)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("POST /subscriptions") == 5
+    assert done.stdout.count("✔") == 6  # a lane each, and the legend
+    assert "ms" in done.stdout.partition("At the end")[2]
+    assert {file.name for file in tmp_path.iterdir()} == {"race.svg", "race-dark.svg"}
+
+
+@pytest.mark.timeout(90)
+def test_tell_measures_each_way_in_each_pool(tmp_path: Path) -> None:
+    """Four ways in three pools; what keeps its connection costs less than what does not."""
+    done = course("bench", "tell", "--times", 15, "--repeats", 1, "--out", tmp_path, limit=80)
+    assert done.returncode == 0, done.stdout + done.stderr
+    series = json.loads((tmp_path / "tell.json").read_text())["series"]
+    assert len({(one["pool"], one["way"]) for one in series}) == 12
+    medians = {(one["pool"], one["way"]): one["p50"] for one in series}
+    for pool in ("prefork", "solo", "threads"):
+        assert medians[pool, "synchronous client"] < medians[pool, "new loop"]
+
+
+@pytest.mark.timeout(120)
+def test_scale_opens_waits_and_ends(tmp_path: Path) -> None:
+    """All sockets open and stay, all are told, and polling holds at a small number."""
+    options = ("--sizes", 20, "--processes", "2", "--spread", 20, "--out", tmp_path)
+    done = course("bench", "scale", *options, limit=110)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "scale.json").read_text())
+    assert [one["still_open"] for one in found["sockets"]] == [20, 20]
+    assert [one["untold"] for one in found["sockets"]] == [0, 0]
+    assert [one["web_processes"] for one in found["sockets"]] == [1, 2]
+    assert not found["polling"][0]["is_broken"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--chapters", "9"), "There is no chapter '9'"),
+        (("--chapters", ","), "Name at least one chapter"),
+        (("--clients", 0), "clients"),
+        (("--out", "/proc/numbers"), "cannot be written to"),
+        (("scale", "--sizes", "0,5"), "no list of numbers above 0"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: tuple[object, ...], said: str) -> None:
+    """Bad input: what is wrong, and nothing is started."""
+    done = course("bench", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
