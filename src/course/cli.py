@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -114,6 +115,8 @@ def docs(
     Example: ./course docs --build
     """
     if screenshots:
+        if not find_spec("pytest"):
+            raise fail("The tests take the pictures. Run ./course test once: it installs them.")
         raise typer.Exit(take_screenshots())
     what = ["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]
     raise typer.Exit(mkdocs(*what))
