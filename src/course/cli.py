@@ -5,10 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+<<<<<<< HEAD
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+=======
+from importlib.util import find_spec
+>>>>>>> site
 from typing import Annotated
 
 import typer
@@ -147,6 +151,8 @@ def docs(
     Example: ./course docs --build
     """
     if screenshots:
+        if not find_spec("pytest"):
+            raise fail("The tests take the pictures. Run ./course test once: it installs them.")
         raise typer.Exit(take_screenshots())
     what = ["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]
     raise typer.Exit(mkdocs(*what))

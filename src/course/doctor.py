@@ -53,7 +53,8 @@ def redis_finding() -> Finding:
     try:
         with redis_server() as server:
             whose = "the course's own" if server.is_ours else "the one at REDIS_URL"
-            version = server.client.info("server")["redis_version"]
+            info = server.client.info("server")
+            version = info.get("valkey_version") or info["redis_version"]
             return Finding("Redis", f"{version}, {whose}", True)
     except RedisProblem as problem:
         remedy = "Start that server, or unset REDIS_URL: the course then starts one of its own."
