@@ -169,6 +169,9 @@ def scale(
     sizes: Annotated[str, typer.Option(help="Numbers of sockets.")] = "100,500,1000,2000,5000",
     processes: Annotated[str, typer.Option(help="Numbers of web processes.")] = "1,2,4",
     spread: Annotated[int, typer.Option(help="Sockets to spread over them.", min=1)] = 2000,
+    wait: Annotated[
+        float, typer.Option(help="Seconds that sockets wait; a view looks every 5.", min=0.5)
+    ] = 5.5,
     web_options: Annotated[
         str, typer.Option(help="For uvicorn: '--ws websockets-sansio', '--loop uvloop'.")
     ] = "",
@@ -189,7 +192,7 @@ def scale(
         )
 
         folder = writable_folder(out) if out else None
-        found = Scale(options=web_options)
+        found = Scale(options=web_options, wait=wait)
         steps = Steps(1 + 2 * len(wanted) + len(counts))
         is_complete = False
         with kept_when_interrupted(lambda: bool(found.crowds)), steps.progress:
