@@ -12,7 +12,8 @@ from celery import Celery
 
 from course.bench.load import ends_of
 from course.bench.stage import App
-from course.bench.wire import Socket, Traffic, WireProblem
+from course.bench.websocket import Socket
+from course.bench.wire import Traffic, WireProblem
 
 AT_ONCE = 100  # handshakes under way at a time
 SPARE_FILES = 200
