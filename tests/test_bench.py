@@ -52,7 +52,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A bench of chapters 1 and 5, with three clients: its folder, and what it printed."""
     folder = tmp_path_factory.mktemp("numbers")
     options = ("--clients", 3, "--task-seconds", 1.2, "--chapters", "1,05", "--repeats", 1)
-    done = course("bench", *options, "--idle", 30, "--out", folder, limit=100)
+    done = course("bench", *options, "--idle", 0, "--out", folder, limit=100)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
 
@@ -244,7 +244,7 @@ def test_tell_measures_each_way_in_each_pool(tmp_path: Path) -> None:
 @pytest.mark.timeout(120)
 def test_scale_opens_waits_and_ends(tmp_path: Path) -> None:
     """All sockets open and stay, all are told, and polling holds at a small number."""
-    options = ("--sizes", 20, "--processes", "2", "--spread", 20, "--out", tmp_path)
+    options = ("--sizes", 20, "--processes", "2", "--spread", 20, "--wait", 1, "--out", tmp_path)
     done = course("bench", "scale", *options, limit=110)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "scale.json").read_text())

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from course.bench.wire import Http, Socket, Traffic, WireProblem
+from course.bench.websocket import Socket
+from course.bench.wire import Http, Traffic, WireProblem
 
 INTERVAL = 1.0  # seconds between an answer and the next question: chapter 1
 WAIT = 20  # seconds that the server may hold a request: chapter 2

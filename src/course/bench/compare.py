@@ -100,7 +100,7 @@ def judge_five(plan: Plan, stage: Stage, five: App, measured: Measured, step: St
         measured.idle_problem = too_few_files(plan.idle, allowed)
         return
     stage.fresh_web(five)
-    crowd = hold(five, [(five.port, five.web.pid)], plan.idle, False, lambda text: None)
+    crowd = hold(five, [(five.port, five.web.pid)], plan.idle, burst=False)
     measured.crowd = asyncio.run(crowd)
 
 

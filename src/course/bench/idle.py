@@ -4,7 +4,6 @@ import asyncio
 import json
 import resource
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -13,7 +12,8 @@ from celery import Celery
 
 from course.bench.load import ends_of
 from course.bench.stage import App
-from course.bench.wire import Socket, Traffic, WireProblem
+from course.bench.websocket import Socket
+from course.bench.wire import Traffic, WireProblem
 
 AT_ONCE = 100  # handshakes under way at a time
 SPARE_FILES = 200
@@ -21,8 +21,6 @@ SETTLE = 1.0  # seconds before memory is read
 IDLE_WAIT = 5.5  # seconds: longer than the five between two looks of a view
 BURST_LIMIT = 120.0  # seconds for all to be told
 FIRST_LIMIT = 30.0  # seconds for a socket's first frame
-
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -149,8 +147,10 @@ async def warm_up(ports: list[int]) -> None:
     await asyncio.sleep(SETTLE / 2)
 
 
-async def hold(app: App, webs: list[tuple[int, int]], sockets: int, burst: bool, say: Say) -> Crowd:
-    """Open so many sockets, wait for a heartbeat, and end their tasks or leave.
+async def hold(
+    app: App, webs: list[tuple[int, int]], sockets: int, burst: bool, wait: float = IDLE_WAIT
+) -> Crowd:
+    """Open so many sockets, wait so many seconds, and end their tasks or leave.
 
     `webs` are the port and the process id of each web process that they are spread over.
     """
@@ -161,17 +161,14 @@ async def hold(app: App, webs: list[tuple[int, int]], sockets: int, burst: bool,
     await warm_up(ports)
     before = memory_of(pids)
     try:
-        say(f"{sockets:,} sockets: opening")
         await open_all(waiters, crowd)
         await asyncio.sleep(SETTLE)
         crowd.kib_a_socket = (memory_of(pids) - before) / 1024 / max(1, crowd.opened)
-        say(f"{sockets:,} sockets: waiting")
         start, cpu = time.monotonic(), cpu_of(pids)
-        await asyncio.sleep(IDLE_WAIT)
+        await asyncio.sleep(wait)
         crowd.idle_cpu = (cpu_of(pids) - cpu) / (time.monotonic() - start)
         crowd.still_open = sum(waiter.is_open for waiter in waiters)
         if burst and crowd.still_open:
-            say(f"{sockets:,} sockets: ending all tasks")
             await end_tasks(app, waiters, crowd)
     finally:
         for waiter in waiters:

@@ -54,6 +54,7 @@ class Tellings:
 def worker_with(pool: str) -> App:
     app = chapter_app("05")
     app.commands = {"worker": app.commands["worker"]}
+    app.needs_newsletter = False
     app.worker_options = f"--pool {pool} {QUIET}"
     return app
 

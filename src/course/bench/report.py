@@ -52,7 +52,7 @@ def number(value: float) -> str:
 def cell(figure: dict[str, float], runs: int) -> str:
     """The median, and the least and most when there was more than one run and they differ."""
     middle, least, most = (number(figure[key]) for key in ("median", "least", "most"))
-    return middle if runs == 1 or least == most else f"{middle} ({least} to {most})"
+    return middle if runs == 1 or least == most else f"{middle} ({least}-{most})"
 
 
 def columns_of(keys: tuple[str, ...]) -> list[Column]:

@@ -11,7 +11,6 @@ from course.bench.polling_load import Polling, poll
 from course.bench.stage import App, Stage, chapter_app, running_apps
 from course.bench.summary import percentile
 
-POLL_SECONDS = 5.0
 SOCKET_HEADINGS = [
     "sockets", "web processes", "stay open", "KiB each", "connects a s", "idle CPU, %",
     "ended in, s", "delay p50, ms", "p95, ms", "max, ms", "untold",
@@ -27,6 +26,7 @@ Step = Callable[[str], None]
 class Scale:
     machine: dict[str, Any] = field(default_factory=dict)
     options: str = ""
+    wait: float = 5.5  # seconds that sockets wait, and clients poll
     crowds: list[Crowd] = field(default_factory=list)
     pollings: list[Polling] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  # a sentence for each that was not tried
@@ -78,6 +78,8 @@ def measure_scale(
     five, one = chapter_app("05"), chapter_app("01")
     five.commands["web"] += f" {found.options}"
     one.commands = {"web": one.commands["web"]}
+    for app in (five, one):
+        app.needs_newsletter, app.web_comes_later = False, True
     step("starting the processes")
     with running_apps([five, one]) as stage:
         found.machine = describe(stage.server)
@@ -85,7 +87,7 @@ def measure_scale(
             step(f"{size:,} sockets")
             stage.fresh_web(five)
             webs = [(five.port, five.web.pid)]
-            found.crowds.append(asyncio.run(hold(five, webs, size, True, lambda text: None)))
+            found.crowds.append(asyncio.run(hold(five, webs, size, True, found.wait)))
         for size in (size for size in sizes if size <= allowed):
             if found.pollings and found.pollings[-1].is_broken:
                 broken = found.pollings[-1].clients
@@ -93,8 +95,9 @@ def measure_scale(
                 continue
             step(f"{size:,} clients that poll")
             stage.fresh_web(one)
-            found.pollings.append(asyncio.run(poll(one, size, POLL_SECONDS)))
-        stage.end(one.web)
+            found.pollings.append(asyncio.run(poll(one, size, found.wait)))
+        if one.port:
+            stage.end(one.web)
         if spread <= allowed:
             spread_over(stage, five, processes, spread, found, step)
 
@@ -112,7 +115,7 @@ def spread_over(
             others.append(stage.launch_web(five))
             stage.wait_web(five)
             webs.append((five.port, five.web.pid))
-        found.crowds.append(asyncio.run(hold(five, webs, sockets, True, lambda text: None)))
+        found.crowds.append(asyncio.run(hold(five, webs, sockets, True, found.wait)))
         for other in others:
             stage.end(other)
         five.web = first

@@ -7,6 +7,7 @@ Every app has a database of its own on the one Redis, so that no worker takes an
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -52,6 +53,8 @@ class App:
     commands: dict[str, str]
     settings: dict[str, object] = field(default_factory=dict)
     worker_options: str = WORKER_OPTIONS
+    needs_newsletter: bool = True
+    web_comes_later: bool = False  # with fresh_web()
     database: int = 0
     redis_url: str = ""
     port: int = 0
@@ -93,21 +96,25 @@ class Stage:
 
     def start(self, apps: list[App]) -> None:
         """Start all, and return when all are ready. Raises ProjectProblem, RedisProblem."""
-        folder = find_chapter("05").folder
-        newsletter = self.launch("newsletter", read_procfile(folder)["newsletter"], folder, {})
+        waits: list[Callable[[], None]] = []
+        if any(app.needs_newsletter for app in apps):
+            waits.append(self.launch_newsletter())
         for app in apps:
             self.assign_database(app)
             if "worker" in app.commands:
                 self.launch_worker(app)
-            if "web" in app.commands:
+                waits.append(partial(self.wait_worker, app))
+            if "web" in app.commands and not app.web_comes_later:
                 self.launch_web(app)
+                waits.append(partial(self.wait_web, app))
+        for wait in waits:
+            wait()
+
+    def launch_newsletter(self) -> Callable[[], None]:
+        folder = find_chapter("05").folder
+        newsletter = self.launch("newsletter", read_procfile(folder)["newsletter"], folder, {})
         url = f"http://{HOST}:{self.newsletter_port}/"
-        self.wait_ready(newsletter, lambda: answers(url))
-        for app in apps:
-            if "web" in app.commands:
-                self.wait_web(app)
-            if "worker" in app.commands:
-                self.wait_worker(app)
+        return lambda: self.wait_ready(newsletter, lambda: answers(url))
 
     def assign_database(self, app: App) -> None:
         """Give the app the next database that is empty. Raises RedisProblem if there is none."""
@@ -169,7 +176,7 @@ class Stage:
 
     def fresh_web(self, app: App) -> None:
         """A web process that has not served yet: one that has, has memory to reuse."""
-        if app.web in self.processes:
+        if app.port and app.web in self.processes:
             self.end(app.web)
         self.launch_web(app)
         self.wait_web(app)

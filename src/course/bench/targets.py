@@ -29,9 +29,11 @@ def delay_target(loads: dict[str, list[Load]]) -> Target:
     what, limit = "delay p50 against the forwarder by hand", "at most 1.3 x"
     if not loads.get("05") or not loads.get("floor"):
         return Target(what, limit, "", NOT_MEASURED)
-    ours, floor = (summarise(loads[app])["delay_p50"].median for app in ("05", "floor"))
-    found = f"{ours / floor:.2f} x: {ours:.1f} ms against {floor:.1f} ms"
-    return judged(what, limit, found, ours <= 1.3 * floor)
+    ours, floor = (summarise(loads[app])["delay_p50"] for app in ("05", "floor"))
+    ratio, best = ours.median / floor.median, ours.least / floor.least
+    found = f"{ratio:.2f} x: {ours.median:.1f} ms against {floor.median:.1f} ms"
+    # What disturbs a run makes it slower, never faster: the quickest runs say what is possible.
+    return judged(what, limit, f"{found} (quickest runs: {best:.2f} x)", ratio <= 1.3)
 
 
 def telling_target(milliseconds: Figure | None) -> Target:
