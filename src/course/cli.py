@@ -5,14 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-<<<<<<< HEAD
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-=======
-from importlib.util import find_spec
->>>>>>> site
 from typing import Annotated
 
 import typer
