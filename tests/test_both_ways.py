@@ -13,7 +13,11 @@ from course.chapters import ROOT, Chapter, all_chapters
 
 STEPS = list(pairwise(all_chapters()))
 # What a failure may begin with: an expectation of the kit's, or one of the browser's.
-MESSAGES = ("course.testkit.expect.NotAsExpected", "AssertionError: Locator expected")
+MESSAGES = (
+    "course.testkit.expect.NotAsExpected",
+    "course.testkit.project.SocketClosed",
+    "AssertionError: Locator expected",
+)
 
 
 def own_tests(before: Chapter, after: Chapter) -> list[Path]:
