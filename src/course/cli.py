@@ -103,8 +103,6 @@ def run_tests(
     """
     options = list(context.args)
     paths: list[str] = []
-    if not chapter:
-        options += ["-n", "2"]
     if chapter and chapter.startswith("-"):
         options.insert(0, chapter)
     elif chapter == "notebooks":
