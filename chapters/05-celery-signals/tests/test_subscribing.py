@@ -86,3 +86,19 @@ def test_lost_message_is_made_good(project: RunningProject) -> None:
         except SocketClosed:  # that is an answer, too: the page comes back
             last = project.follow_to_the_end(task_id, within=5)
         expect("the last state", last["state"], "SUCCESS", look_at=VIEWS)
+
+
+def test_publishing_holds_up_no_task(project: RunningProject) -> None:
+    """Ten quick tasks are done within 4 seconds: publishing does not hold up the worker."""
+    start = time.monotonic()
+    for task_id in [project.subscribe("slow+0@example.com") for _ in range(10)]:
+        project.until_final(task_id, within=15)
+    seconds = time.monotonic() - start
+    expect_that(
+        seconds < 4,
+        "ten quick tasks are done within 4 s",
+        f"after {seconds:.1f} s",
+        usually="publishing waits for ever in the worker: what was connected in one event loop "
+        "does not answer in another",
+        look_at=VIEWS,
+    )
