@@ -20,7 +20,7 @@ FIELDS = {"task_id", "state", "result", "error"}
 
 def test_project_starts(project: RunningProject) -> None:
     """The project starts: its web process, its worker and the newsletter service."""
-    alive = [process.name for process in project.processes if process.exit_code is None]
+    alive = {process.name for process in project.processes if process.exit_code is None}
     expect("the processes that run", sorted(alive), ["newsletter", "web", "worker"])
 
 
