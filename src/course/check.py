@@ -73,7 +73,7 @@ class Lane:
     """A pytest process that takes ideas, and what it has told so far."""
 
     def __init__(self, name: str, run: "Run", mine: list[Idea]) -> None:
-        self.name, self.running, self.has_ended = name, "", False
+        self.name, self.running = name, ""
         self.began = time.monotonic()
         read_end, write_end = os.pipe()
         settings = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from course.bench.load import Load
 
-KIB, MIB = 1024, 1024 * 1024
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
