@@ -239,10 +239,17 @@ class TestWorker:
 
         def kill_and_start_again() -> None:
             worker.kill()
+            ((_, taken_at),) = project.redis.client.zrange("unacked_index", 0, -1, withscores=True)
+            eventually(
+                lambda: time.time() - taken_at,
+                lambda age: age > 5,
+                "the visibility timeout passes",
+                within=10,
+            )
+            # A worker looks for what others have left undone as it starts, then every 100 s.
             project.launch_worker(**soon)
 
-        # A worker looks for what others have left undone every ten seconds or so.
-        all_learn(project, [task_id] * 5, kill_and_start_again, web, within=90)
+        all_learn(project, [task_id] * 5, kill_and_start_again, web)
 
 
 class TestWeb:
