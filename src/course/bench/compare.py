@@ -22,6 +22,7 @@ from course.bench.telling_cost import Told, cost_figure, tell
 
 TABS = 10
 TELLINGS = 100
+FLOOR_SOCKETS = 1000
 
 Step = Callable[[str], None]
 
@@ -55,6 +56,7 @@ class Measured:
     tabs: Load | None = None
     told: list[Told] = field(default_factory=list)
     crowd: Crowd | None = None
+    floor_crowd: Crowd | None = None
     idle_problem: str = ""
 
     def is_worth_keeping(self) -> bool:
@@ -102,6 +104,10 @@ def judge_five(plan: Plan, stage: Stage, five: App, measured: Measured, step: St
     stage.fresh_web(five)
     crowd = hold(five, [(five.port, five.web.pid)], plan.idle, burst=False)
     measured.crowd = asyncio.run(crowd)
+    floor = next(app for app in measured.apps if app.key == "floor")
+    stage.fresh_web(floor)
+    crowd = hold(floor, [(floor.port, floor.web.pid)], FLOOR_SOCKETS, burst=False, wait=0)
+    measured.floor_crowd = asyncio.run(crowd)
 
 
 def targets(measured: Measured) -> list[Target]:
@@ -112,7 +118,7 @@ def targets(measured: Measured) -> list[Target]:
         delay_target(measured.loads),
         telling_target(cost_figure(measured.told) if measured.told else None),
         *commands_target(most, measured.tabs),
-        memory_target(crowd.kib_a_socket if crowd else None, crowd.opened if crowd else 0),
+        memory_target(crowd, measured.floor_crowd),
         sockets_target(
             crowd.sockets if crowd else None,
             crowd.still_open if crowd else 0,

@@ -10,10 +10,10 @@ from datetime import datetime
 import psutil
 import redis
 
-from course.bench.clients import Follow, Known, follow_of, subscribe_and_follow, websocket
+from course.bench.clients import Follow, Known, follow_of, subscribe_and_follow
 from course.bench.redis_counts import Commands, RedisCounts
 from course.bench.stage import App, Stage
-from course.bench.wire import Http, Traffic, WireProblem
+from course.bench.wire import Http, Traffic
 
 SAMPLE_EVERY = 0.1  # seconds between two looks at the web process's memory
 GIVE_UP = 45.0  # seconds after the last task's due end; what is not known then is lost
@@ -83,21 +83,6 @@ def task_lengths(clients: int, seconds: float, seed: int) -> list[float]:
     return [seconds + generator.uniform(-spread, spread) for _ in range(clients)]
 
 
-async def follow_forwarder(port: int, email: str, traffic: Traffic) -> Known:
-    """As subscribe_and_follow(); the hand-written server starts a task by GET."""
-    async with Http(port, traffic) as http:
-        status, body = await http.request("GET", f"/subscriptions?email={email}")
-        if status != 202:
-            raise WireProblem(f"the forwarder answered {status}")
-        return await websocket(http, str(body["task_id"]))
-
-
-async def one_client(app: App, email: str, traffic: Traffic) -> Known:
-    if app.key in ("floor", "ceiling"):
-        return await follow_forwarder(app.port, email, traffic)
-    return await subscribe_and_follow(app.port, follow_of(app.key), email, traffic)
-
-
 async def play(app: App, arrivals: list[float], lengths: list[float], load: Load) -> list[Known]:
     """Let the clients come, and return what those knew that were not lost."""
     start = time.monotonic()
@@ -105,7 +90,8 @@ async def play(app: App, arrivals: list[float], lengths: list[float], load: Load
     async def client(moment: float, length: float) -> Known:
         await asyncio.sleep(moment - (time.monotonic() - start))
         async with asyncio.timeout(length + GIVE_UP):
-            return await one_client(app, f"slow+{length:.3f}@example.com", load.traffic)
+            email = f"slow+{length:.3f}@example.com"
+            return await subscribe_and_follow(app.port, follow_of(app.key), email, load.traffic)
 
     async with WebProcess(app.web.pid) as web:
         found = await asyncio.gather(*map(client, arrivals, lengths), return_exceptions=True)

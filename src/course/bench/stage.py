@@ -29,9 +29,8 @@ from course.processes import (
     wait_for,
 )
 
-INSIDE = (
-    Path(__file__).parent / "inside"
-)  # what is measured from inside a worker, and the forwarder
+# What is measured from inside a worker, and the forwarder.
+INSIDE = Path(__file__).parent / "inside"
 START_LIMIT = 60.0  # seconds: a dozen processes start at the same time
 # Many threads, so that a task never waits for a place: what is measured is what comes after.
 WORKER_OPTIONS = (
@@ -76,8 +75,9 @@ def chapter_app(number: str, **settings: object) -> App:
 def forwarder_app(key: str) -> App:
     """The hand-written forwarder: pushing, which is the floor, or polling, the ceiling."""
     does = {"floor": "push", "ceiling": "poll"}[key]
+    web = read_procfile(find_chapter("05").folder)["web"].replace("main:app", "forwarder:app")
     commands = {
-        "web": "python forwarder.py",
+        "web": web,  # the same server with the same options
         "worker": "celery --app forwarder_worker worker --loglevel info",
     }
     name = {"floor": "redis-py by hand", "ceiling": "polling by hand"}[key]
