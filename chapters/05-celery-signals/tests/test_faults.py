@@ -78,6 +78,16 @@ def all_learn(
     expect("the ends that the clients learn", learned, {"SUCCESS": len(task_ids)}, look_at=VIEWS)
 
 
+def worker_is_ready(worker: Process) -> bool:
+    return any(line.endswith(" ready.") for line in worker.lines)
+
+
+def tag_of_the_only_one(project: RunningProject) -> str:
+    """What the broker calls the one task that a worker has taken and not yet ended."""
+    (tag,) = project.redis.client.zrange("unacked_index", 0, -1)
+    return str(tag)
+
+
 def tasks(project: RunningProject, number: int, seconds: float) -> list[str]:
     """Start one task, and name it for so many clients."""
     return [project.subscribe(f"slow+{seconds}@example.com")] * number
@@ -152,7 +162,7 @@ class TestWorker:
         """A worker that knows the faulty tasks, and takes no others."""
         options = "--include faulty_tasks --queues faulty --hostname faulty@%h"
         worker = project.launch_worker(options, PYTHONPATH=str(HERE))
-        project.wait_ready(worker, lambda: any(line.endswith(" ready.") for line in worker.lines))
+        project.wait_ready(worker, lambda: worker_is_ready(worker))
         yield worker
         project.end(worker)
 
@@ -228,7 +238,7 @@ class TestWorker:
         soon = {"CELERY_VISIBILITY_TIMEOUT": "5"}
         web = project.start_web(None, **soon)
         worker = project.launch_worker(**soon)
-        project.wait_ready(worker, lambda: any(line.endswith(" ready.") for line in worker.lines))
+        project.wait_ready(worker, lambda: worker_is_ready(worker))
         task_id = project.subscribe("slow+3@example.com", web)
         eventually(
             lambda: project.status(task_id, web)["state"],
@@ -239,7 +249,8 @@ class TestWorker:
 
         def kill_and_start_again() -> None:
             worker.kill()
-            ((_, taken_at),) = project.redis.client.zrange("unacked_index", 0, -1, withscores=True)
+            tag = tag_of_the_only_one(project)
+            taken_at = project.redis.client.zscore("unacked_index", tag) or 0.0
             eventually(
                 lambda: time.time() - taken_at,
                 lambda age: age > 5,
@@ -250,6 +261,35 @@ class TestWorker:
             project.launch_worker(**soon)
 
         all_learn(project, [task_id] * 5, kill_and_start_again, web)
+
+    def test_task_that_runs_twice(self, own_project: Callable[..., RunningProject]) -> None:
+        """A clock that is wrong by an hour has a task run twice: each client learns one end."""
+        project = own_project("newsletter")
+        web = project.start_web()
+        workers = [project.launch_worker()]
+        project.wait_ready(workers[0], lambda: worker_is_ready(workers[0]))
+        task_id = project.subscribe("slow+6@example.com", web)
+
+        def log_says(what: str) -> int:
+            return sum(f"[{task_id}] {what}" in line for one in workers for line in one.lines)
+
+        with project.follow(task_id, web) as follower:
+            while follower.next()["state"] != "STARTED":
+                pass
+            # To a host whose clock is an hour ahead, the task was taken an hour ago.
+            project.redis.client.zincrby("unacked_index", -3600, tag_of_the_only_one(project))
+            workers.append(project.launch_worker("--hostname second@%h"))
+            eventually(
+                lambda: log_says("received"), lambda n: n == 2, "it is taken twice", within=20
+            )
+            follower.until_final(within=20)
+            expect("the close code", follower.close_code(), 1000)
+            ends = [state for state in follower.states if state in FINAL]
+            expect("the ends that the client was told", ends, ["SUCCESS"])
+        with project.follow(task_id, web) as late:
+            expect("what a late client learns first", late.next()["state"], "SUCCESS")
+        eventually(lambda: log_says("succeeded"), lambda n: n == 2, "it ends twice", within=20)
+        expect("the state after both runs", project.status(task_id, web)["state"], "SUCCESS")
 
 
 class TestWeb:

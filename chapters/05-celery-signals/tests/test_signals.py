@@ -2,11 +2,13 @@
 
 import time
 import uuid
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 
+from course.processes import redis_server
 from course.testkit import RunningProject, Web, eventually, expect, expect_that
 
 CELERY = "project/celery_utils.py"
@@ -57,6 +59,19 @@ def test_retry_is_told(project: RunningProject, patient_web: Web) -> None:
             usually="the handler is connected to task_success, or tells of final states alone",
             look_at=CELERY,
         )
+
+
+def test_unheard_message_is_made_good(own_project: Callable[..., RunningProject]) -> None:
+    """What the worker says reaches nobody: the view's own look makes it good."""
+    project = own_project("newsletter", "web")
+    with redis_server() as elsewhere:
+        project.launch_worker(WS_MESSAGE_QUEUE=elsewhere.url)
+        with project.follow(project.subscribe("slow+1@example.com")) as follower:
+            last = follower.until_final(
+                within=12,
+                usually="the view trusts messages alone: now and then it has to look by itself",
+            )
+        expect("the last state", last["state"], "SUCCESS")
 
 
 def test_page_is_told_within_moments(project: RunningProject, patient_web: Web, page: Page) -> None:
