@@ -17,12 +17,14 @@ import pytest
 import typer
 from playwright.sync_api import Page
 
+from course.bench.report import number
 from course.chapters import ROOT, all_chapters, find_chapter
 from course.cli import app
+from course.figures import NoNumber, with_numbers
 from course.site_tools import MADE_FROM, looks
 
 DOCS = ROOT / "docs"
-GENERATED = ("changes/", "notebooks/", "numbers.md", "print.md")
+GENERATED = ("changes/", "notebooks/", "print.md", "numbers/")
 PAGES = [
     path
     for path in sorted(DOCS.rglob("*.md"))
@@ -262,3 +264,27 @@ def test_home_shows_the_costs_of_the_readmes() -> None:
         readme = (chapter.folder / "README.md").read_text()
         row = next(line for line in readme.splitlines() if line.endswith("ms late |"))
         assert f"\n| {int(chapter.number)} {row}\n" in home
+
+
+def test_number_comes_from_the_recorded_results() -> None:
+    """A number in a sentence is the one that was measured, and can be multiplied and divided."""
+    recorded = json.loads((DOCS / "numbers" / "results.json").read_text())
+    median = recorded["apps"]["05"]["figures"]["delay_p50"]["median"]
+    path = "apps.05.figures.delay_p50.median"
+    assert with_numbers(f"{{{{ number results {path} }}}} ms") == f"{number(median)} ms"
+    sums = f"{{{{ number results {path} * 3000 / 3 }}}}"
+    assert with_numbers(sums) == number(median * 1000)
+    with pytest.raises(NoNumber, match="results.json has no number at apps.06"):
+        with_numbers("{{ number results apps.06 }}")
+
+
+@pytest.mark.parametrize("file", ["results.json", "tell.json", "scale.json"])
+def test_recorded_results_are_whole(file: str) -> None:
+    """What the site shows was not interrupted, and measured what the page says."""
+    recorded = json.loads((DOCS / "numbers" / file).read_text())
+    assert recorded["is_complete"]
+    if file == "results.json":
+        assert set(recorded["apps"]) == {"01", "02", "03", "04", "05", "floor", "ceiling"}
+        assert not any(row["verdict"] == "not measured" for row in recorded["targets"])
+    if file == "scale.json":
+        assert [one["sockets"] for one in recorded["sockets"]][:5] == [100, 500, 1000, 2000, 5000]

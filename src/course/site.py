@@ -1,10 +1,9 @@
-"""The generated pages of the site: what changes, the notebooks, the numbers, the print page.
+"""The generated pages of the site: what changes, the notebooks, the print page.
 
 They are written below docs/, where git ignores them, and only when they differ, so that the live
 server does not build for ever. The Markdown of each page is plain: any builder can read it.
 """
 
-import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +15,6 @@ from course.site_notebooks import notebook_pages
 from course.site_print import print_page
 
 DOCS = ROOT / "docs"
-RESULTS = ROOT / "results.json"  # what a recorded bench has written, if there is one
 
 Nav = list[Any]
 
@@ -27,8 +25,6 @@ def generate(nav: Nav) -> Nav:
     for before, after in pairwise(all_chapters()):
         pages[f"changes/{before.number}-{after.number}.md"] = changes_page(before, after)
     pages |= notebook_pages(DOCS / "notebooks")
-    if RESULTS.exists():
-        pages["numbers.md"] = numbers_page(json.loads(RESULTS.read_text()))
     for path, text in pages.items():
         write_if_changed(DOCS / path, text)
     remove_others({DOCS / path for path in pages})
@@ -46,13 +42,13 @@ def write_if_changed(file: Path, text: str) -> None:
 
 def remove_others(written: set[Path]) -> None:
     """Remove generated pages that are no longer generated: MkDocs would miss them in the menu."""
-    for page in {*DOCS.glob("changes/*.md"), *DOCS.glob("notebooks/*.md"), DOCS / "numbers.md"}:
+    for page in {*DOCS.glob("changes/*.md"), *DOCS.glob("notebooks/*.md")}:
         if page not in written:
             page.unlink(missing_ok=True)
 
 
 def without_missing(nav: Nav) -> Nav:
-    """The navigation without notebooks and numbers that do not exist, and without empty sections.
+    """The navigation without notebooks that do not exist, and without empty sections.
 
     All else that is missing stays in it, and fails the build.
     """
@@ -66,7 +62,7 @@ def without_missing(nav: Nav) -> Nav:
 
 
 def is_missing(path: str) -> bool:
-    return path.startswith(("notebooks/", "numbers.md")) and not (DOCS / path).exists()
+    return path.startswith("notebooks/") and not (DOCS / path).exists()
 
 
 def files_in(nav: Nav) -> list[str]:
@@ -116,21 +112,3 @@ def described(change: Change, after: Chapter) -> list[str]:
     is_app = not change.path.startswith("tests/")
     fold = "???+" if is_app else "???"
     return [said, "", f'{fold} note "{change.path}"', "", *[f"    {line}" for line in code]]
-
-
-def numbers_page(results: dict[str, Any]) -> str:
-    """A table of what a recorded bench has measured."""
-    rows = results.get("chapters", [])
-    columns = list(rows[0]) if rows else []
-    return "\n".join(
-        [
-            "# The numbers",
-            "",
-            f"Measured by `./course bench` on {results.get('machine', 'an unknown machine')}.",
-            "",
-            f"| {' | '.join(columns)} |",
-            f"|{'---|' * len(columns)}",
-            *[f"| {' | '.join(str(row[column]) for column in columns)} |" for row in rows],
-            "",
-        ]
-    )

@@ -119,6 +119,7 @@ def scale(
     with problems_in_one_sentence():
         from course.bench.report import writable_folder
         from course.bench.scale import (
+            LAYER_HEADINGS,
             POLLING_HEADINGS,
             SOCKET_HEADINGS,
             Scale,
@@ -127,7 +128,7 @@ def scale(
 
         folder = writable_folder(out) if out else None
         found = Scale(options=web_options, wait=wait)
-        steps = Steps(1 + 2 * len(wanted) + len(counts))
+        steps = Steps(5 + 2 * len(wanted) + len(counts))
         is_complete = False
         with kept_when_interrupted(lambda: bool(found.crowds)), steps.progress:
             measure_scale(wanted, counts, spread, found, steps)
@@ -139,6 +140,7 @@ def scale(
                 found.socket_rows(),
             ),
             ("Chapter 1: as many clients that poll", POLLING_HEADINGS, found.polling_rows()),
+            ("What each layer takes for a socket", LAYER_HEADINGS, found.layer_rows()),
         ]
         for title, headings, rows in tables:
             finish(title, headings, rows, found.machine)

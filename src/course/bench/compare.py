@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from course.bench.idle import Crowd, allow_files, hold, too_few_files
@@ -144,6 +144,11 @@ def results_of(plan: Plan, measured: Measured, is_complete: bool) -> dict[str, A
             app.key: as_json(app.name, measured.loads[app.key])
             for app in measured.apps
             if app.key in measured.loads
+        },
+        "idle": {
+            key: asdict(crowd)
+            for key, crowd in (("05", measured.crowd), ("floor", measured.floor_crowd))
+            if crowd
         },
         "targets": [target.as_json() for target in targets(measured)],
     }

@@ -47,6 +47,14 @@ class Tellings:
             "is_complete": is_complete,
             "machine": self.machine,
             "meaning": MEANING,
+            "medians": {
+                pool: {
+                    way.replace(" ", "_"): figure.median
+                    for way in WAYS
+                    if (figure := self.figure(pool, way))
+                }
+                for pool in POOLS
+            },
             "series": [vars(one) for one in self.series],
         }
 

@@ -8,7 +8,14 @@ from typing import Any
 from course.bench.idle import Crowd, allow_files, hold, too_few_files
 from course.bench.machine import describe
 from course.bench.polling_load import Polling, poll
-from course.bench.stage import App, Stage, chapter_app, running_apps
+from course.bench.stage import (
+    App,
+    Stage,
+    chapter_app,
+    forwarder_app,
+    layer_app,
+    running_apps,
+)
 from course.bench.summary import percentile
 
 SOCKET_HEADINGS = [
@@ -18,6 +25,8 @@ SOCKET_HEADINGS = [
 POLLING_HEADINGS = [
     "clients", "answers a s", "answer p50, ms", "p95, ms", "max, ms", "errors", "CPU, %", "",
 ]  # fmt: skip
+LAYER_HEADINGS = ["", "KiB a socket"]
+LAYER_SOCKETS = 1000
 
 Step = Callable[[str], None]
 
@@ -29,6 +38,8 @@ class Scale:
     wait: float = 5.5  # seconds that sockets wait, and clients poll
     crowds: list[Crowd] = field(default_factory=list)
     pollings: list[Polling] = field(default_factory=list)
+    layers: dict[str, Crowd] = field(default_factory=dict)  # by the app's key
+    names: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)  # a sentence for each that was not tried
 
     def socket_rows(self) -> list[list[str]]:
@@ -53,6 +64,10 @@ class Scale:
             for one in self.pollings
         ]  # fmt: skip
 
+    def layer_rows(self) -> list[list[str]]:
+        rows = self.layers.items()
+        return [[self.names[key], f"{crowd.kib_a_socket:.1f}"] for key, crowd in rows]
+
     def as_json(self, is_complete: bool) -> dict[str, Any]:
         return {
             "is_complete": is_complete,
@@ -60,6 +75,7 @@ class Scale:
             "web_options": self.options,
             "sockets": [asdict(one) for one in self.crowds],
             "polling": [asdict(one) | {"is_broken": one.is_broken} for one in self.pollings],
+            "layers": {key: asdict(crowd) for key, crowd in self.layers.items()},
             "left_out": self.left_out,
         }
 
@@ -78,10 +94,13 @@ def measure_scale(
     five, one = chapter_app("05"), chapter_app("01")
     five.commands["web"] += f" {found.options}"
     one.commands = {"web": one.commands["web"]}
-    for app in (five, one):
+    floor = forwarder_app("floor")
+    floor.commands = {"web": floor.commands["web"]}
+    layers = [layer_app("asgi", "uvicorn alone"), layer_app("app", "FastAPI"), floor, five]
+    for app in (one, *layers):
         app.needs_newsletter, app.web_comes_later = False, True
     step("starting the processes")
-    with running_apps([five, one]) as stage:
+    with running_apps([one, *layers]) as stage:
         found.machine = describe(stage.server)
         for size in (size for size in sizes if size <= allowed):
             step(f"{size:,} sockets")
@@ -98,6 +117,12 @@ def measure_scale(
             found.pollings.append(asyncio.run(poll(one, size, found.wait)))
         if one.port:
             stage.end(one.web)
+        for app in layers if allowed >= LAYER_SOCKETS else ():
+            step(f"{LAYER_SOCKETS:,} sockets on {app.name}")
+            stage.fresh_web(app)
+            webs = [(app.port, app.web.pid)]
+            crowd = asyncio.run(hold(app, webs, LAYER_SOCKETS, burst=False, wait=0))
+            found.layers[app.key], found.names[app.key] = crowd, app.name
         if spread <= allowed:
             spread_over(stage, five, processes, spread, found, step)
 

@@ -84,6 +84,12 @@ def forwarder_app(key: str) -> App:
     return App(key, name, INSIDE, commands, {"FORWARDER": does})
 
 
+def layer_app(key: str, name: str) -> App:
+    """A socket that only waits: on uvicorn alone ("asgi"), or on FastAPI ("app")."""
+    web = read_procfile(find_chapter("05").folder)["web"].replace("main:app", f"layers:{key}")
+    return App(key, name, INSIDE, {"web": web})
+
+
 class Stage:
     """The processes that run for a measurement; `close()` ends them all."""
 
