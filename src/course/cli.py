@@ -96,11 +96,18 @@ def run_tests(
         str | None,
         typer.Argument(help="A chapter's number or name, or `notebooks`. None: every test."),
     ] = None,
+    locks: Annotated[
+        str, typer.Option(help="The versions that are `taught`, or the `current` ones.")
+    ] = "taught",
+    python: Annotated[str, typer.Option(help="Another Python of this machine: 3.13.")] = "",
 ) -> None:
     """Run every test, or those of one chapter or the notebooks. What follows goes to pytest.
 
+    With --locks and --python in an environment of its own, beside .venv.
     Example: ./course test 05 -k websocket
+    Example: ./course test 04 --locks current --python 3.13
     """
+    del locks, python  # ./course has chosen the environment by them
     options = list(context.args)
     paths: list[str] = []
     if chapter and chapter.startswith("-"):
@@ -283,17 +290,20 @@ def ended_by_signals() -> Iterator[None]:
 
 
 @app.command()
-def doctor() -> None:
-    """Look for what the course needs on this machine, and say how to get what is missing."""
-    table = Table(box=None, pad_edge=False, show_header=False)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look for what the course needs on this machine, and say how to get what is missing.
+
+    Ends with 1 if something is missing that the course cannot do without (✗), else with 0.
+    Example: ./course doctor
+    """
     findings = examination.examine()
-    for finding in findings:
-        mark = "[green]✓[/]" if finding.is_good else "[red]✗[/]"
-        table.add_row(mark, finding.what, finding.found)
-        if not finding.is_good:
-            table.add_row("", "", f"[bold]{finding.remedy}[/]")
-    console.print(table)
-    raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
+    if as_json:
+        sys.stdout.write(json.dumps(examination.as_data(findings), indent=2) + "\n")
+    else:
+        examination.show(findings, console)
+    raise typer.Exit(0 if examination.is_well(findings) else 1)
 
 
 @app.command("diff")
