@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from course import doctor as examination
+from course import spread as spreading
 from course import work
 from course.bench.commands import bench_app, race
 from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
@@ -304,6 +305,25 @@ def doctor(
     else:
         examination.show(findings, console)
     raise typer.Exit(0 if examination.is_well(findings) else 1)
+
+
+@app.command()
+def spread(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of a chapter.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it only.")] = False,
+) -> None:
+    """Carry a change to a file into the chapters in which that file was the same before.
+
+    What was the same is asked of git's last commit; files that differ on purpose are left alone.
+    Example: ./course spread chapters/05-celery-signals/main.py --dry-run
+    """
+    try:
+        copies = spreading.spread(file, dry_run)
+    except spreading.SpreadProblem as problem:
+        raise fail(problem) from None
+    for copy in copies:
+        fate = "would be changed" if copy.is_behind and dry_run else copy.fate
+        console.print(Text(f"{copy.path}: {fate}"), soft_wrap=True)
 
 
 @app.command("diff")
