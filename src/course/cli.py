@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -28,17 +29,27 @@ from course.runner import run_project
 from course.site_tools import mkdocs, take_screenshots
 
 app = typer.Typer(
-    help="WebSockets and Celery: a course in five chapters.",
     no_args_is_help=False,
-    add_completion=False,
+    add_completion=False,  # would install for a command on PATH; see `completion`
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_app, name="bench")
 app.command()(race)
 console = Console(highlight=False)
 
+
+Shell = Literal["bash", "zsh", "fish"]
+
+
+def numbers() -> list[str]:
+    return [chapter.number for chapter in all_chapters()]
+
+
 ChapterArgument = Annotated[
-    str, typer.Argument(help="A chapter's number or name: 05 or celery-signals.")
+    str,
+    typer.Argument(
+        help="A chapter's number or name: 05 or celery-signals.", autocompletion=numbers
+    ),
 ]
 
 
@@ -50,7 +61,10 @@ def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
 
 @app.callback(invoke_without_command=True)
 def chapters(context: typer.Context) -> None:
-    """The chapters and the student's progress, when no command is given."""
+    """WebSockets and Celery: a course in five chapters. Without a command: the chapters.
+
+    Example: ./course run 05
+    """
     if context.invoked_subcommand:
         return
     table = Table(box=None, pad_edge=False)
@@ -95,7 +109,10 @@ def run_tests(
     context: typer.Context,
     chapter: Annotated[
         str | None,
-        typer.Argument(help="A chapter's number or name, or `notebooks`. None: every test."),
+        typer.Argument(
+            help="A chapter's number or name, or `notebooks`. None: every test.",
+            autocompletion=lambda: [*numbers(), "notebooks"],
+        ),
     ] = None,
     locks: Annotated[
         str, typer.Option(help="The versions that are `taught`, or the `current` ones.")
@@ -305,6 +322,22 @@ def doctor(
     else:
         examination.show(findings, console)
     raise typer.Exit(0 if examination.is_well(findings) else 1)
+
+
+@app.command()
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="The shell that is to complete.")],
+) -> None:
+    """Print what makes the Tab key complete ./course: commands, options and chapters.
+
+    Example: eval "$(./course completion bash)"
+    """
+    # The way of Click and Typer: asked by this variable, the program prints the script.
+    env = {**os.environ, "_COURSE_COMPLETE": f"source_{shell}"}
+    command = [sys.executable, "-m", "course"]
+    script = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    # zsh and fish go by a command's last part, whatever path was typed.
+    print(re.sub(r"(compdef \w+|--command) \./course", r"\1 course", script).strip())
 
 
 @app.command()
