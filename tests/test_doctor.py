@@ -111,7 +111,7 @@ def test_windows_is_sent_to_wsl() -> None:
 
 
 def test_wsl_on_a_windows_disk_is_said() -> None:
-    """Below /mnt/c saves are not noticed: said, with the command that moves the course."""
+    """Below /mnt/c everything is slow: said, with the command that moves the course."""
     machine = Machine("ubuntu", "Ubuntu 24.04.3 LTS", is_wsl=True)
     there = system_finding(machine, Path("/mnt/c/course"))
     assert not there.is_good

@@ -95,7 +95,7 @@ def system_finding(machine: Machine, root: Path = ROOT) -> Finding:
     if machine.family == "windows":
         return Finding("System", "Windows, which cannot fork", False, "wsl --install")
     if machine.is_wsl and root.is_relative_to("/mnt"):
-        found = f"{machine.name} in WSL, on a Windows disk: slow, and saves are not noticed"
+        found = f"{machine.name} in WSL, on a disk of Windows: slow"
         return Finding("System", found, False, f"cp -r {root} ~/ && cd ~/{root.name}", False)
     return Finding("System", machine.name + (" in WSL" if machine.is_wsl else ""), True)
 
