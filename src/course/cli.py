@@ -153,6 +153,8 @@ def lab(context: typer.Context) -> None:
     # This Python's own kernel, whatever kernels the user has elsewhere.
     env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
     env.pop("JUPYTER_PATH", None)
+    if env.get("NO_COLOR"):
+        env["TERM"] = "dumb"  # JupyterLab's log asks for nothing else
     os.execve(command[0], command, env)
 
 
