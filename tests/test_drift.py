@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from course.chapters import Chapter, all_chapters
+from course.chapters import ROOT, Chapter, all_chapters
 from course.diff import changes, files_of, reason_for, what_is_new
 from course.testkit.project import running
 
@@ -95,3 +95,18 @@ def test_chapter_alone_installs_and_runs(
     with running(folder) as project:
         task_id = project.subscribe("slow+0.1@example.com")
         assert project.until_final(task_id)["state"] == "SUCCESS"
+
+
+@pytest.mark.parametrize(("lock", "column"), [("test", 2), ("current", 3)])
+def test_page_of_versions_names_those_of_the_locks(lock: str, column: int) -> None:
+    """The table of the two sets of versions says what the two locks install."""
+    locked = re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements" / f"{lock}.txt").read_text(), re.M)
+    versions = dict(locked)
+    rows = [
+        [cell.strip() for cell in line.split("|")]
+        for line in (ROOT / "docs" / "under" / "versions.md").read_text().splitlines()
+        if re.match(r"\| (asgiref|broadcaster|asyncio-redis|redis) \|", line)
+    ]
+    assert len(rows) == 4
+    for row in rows:
+        assert row[column].startswith(versions.get(row[1], "none")), row

@@ -76,6 +76,66 @@ def test_missing_venv_module_is_said_in_a_sentence(checkout: Path, tmp_path: Pat
     assert "python3-venv" in done.stdout + done.stderr
 
 
+def test_unknown_locks_are_said(checkout: Path) -> None:
+    """Of lock sets there are two; another name is refused, and nothing is set up."""
+    code, output = launch(checkout, "test", "--locks", "newest")
+    assert code == 2
+    assert "choose from" in output
+    assert "taught" in output
+    assert not list(checkout.glob(".venv*"))
+
+
+def test_other_locks_have_an_environment_of_their_own(checkout: Path) -> None:
+    """--locks current is set up from current.txt in .venv-current, and leaves .venv alone."""
+    (checkout / "requirements" / "current.txt").write_text("no-such-package-of-this-name==1\n")
+    code, output = launch(checkout, "test", "04", "--locks", "current", "-q")
+    assert code == 1
+    assert "requirements/current.txt" in output
+    assert (checkout / ".venv-current" / "bin" / "python").exists()
+    assert not (checkout / ".venv").exists()
+
+
+def test_options_of_test_are_for_test_alone(checkout: Path) -> None:
+    """Another command that is given --locks is set up as ever: the option is that command's."""
+    launch(checkout, "lab", "--locks", "current")
+    assert (checkout / ".venv").exists()
+    assert not (checkout / ".venv-current").exists()
+
+
+def test_python_that_is_not_there_is_said(checkout: Path) -> None:
+    """A version that is not on the machine: one sentence, with those that are."""
+    code, output = launch(checkout, "test", "--python", "3.99")
+    assert code == 1
+    assert re.fullmatch(
+        r"There is no Python '3.99' that the course runs on. Found here: [\d., none]+\.\n", output
+    )
+    assert not list(checkout.glob(".venv*"))
+
+
+def test_another_python_has_an_environment_of_its_own(checkout: Path, tmp_path: Path) -> None:
+    """--python finds the one that runs, past one that only says which to choose, as pyenv's do."""
+    this = f"3.{sys.version_info.minor}"
+    other = next(f"3.{minor}" for minor in range(11, 20) if f"3.{minor}" != this)
+    words = "pyenv: choose one first"
+    for folder, script in (
+        ("shims", f"echo '{words}' >&2; exit 127"),
+        ("real", f'[ "$1" = -V ] || echo "this is {other}, for $*"'),
+    ):
+        program = tmp_path / folder / f"python{other}"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    path = Path(os.pathsep.join([str(tmp_path / "shims"), str(tmp_path / "real"), "/bin"]))
+    code, output = launch(checkout, "test", "05", "--python", other, path=path)
+    assert (code, output) == (
+        0,
+        f"this is {other}, for {checkout}/course test 05 --python {other}\n",
+    )
+    # and this very Python is taken as it is, in a folder by its number
+    launch(checkout, "test", "--python", this, "--locks", "taught")
+    assert (checkout / f".venv-{this}").exists()
+
+
 def test_read_only_folder_is_said_in_a_sentence(checkout: Path) -> None:
     """A folder that cannot be written to: one sentence, and what to do."""
     before = (checkout / "course").read_text()

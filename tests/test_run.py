@@ -1,11 +1,13 @@
 """`./course run` from outside: everything starts, everything ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -23,6 +25,7 @@ from course.processes import (
     project_environment,
     wait_for,
 )
+from course.testkit.project import running
 
 COMMAND = f"{sys.executable} -m course run"
 
@@ -172,10 +175,16 @@ def test_chapters_are_listed_without_a_command() -> None:
     assert all(str(chapter) in done.stdout for chapter in all_chapters())
 
 
-def test_doctor_looks_at_everything() -> None:
-    """`doctor` names Python, Redis, the ports and the browser, each with what it found."""
-    command = [sys.executable, "-m", "course", "doctor"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    for word in ("Python", "Redis", "Port 8010", "Port 8011", "Browser"):
-        assert word in done.stdout
-    assert (done.returncode == 0) == ("✗" not in done.stdout)
+def test_worker_runs_without_forking(tmp_path: Path) -> None:
+    """With --pool=solo, as on Windows, tasks are done and their ends are told at once."""
+    folder = tmp_path / "solo"
+    shutil.copytree(ROOT / "chapters" / "05-celery-signals", folder)
+    procfile = folder / "Procfile"
+    procfile.write_text(procfile.read_text().replace("--concurrency 2", "--pool=solo"))
+    assert "--pool=solo" in procfile.read_text()
+    with running(folder) as project:
+        with project.follow(project.subscribe("slow+1@example.com")) as follower:
+            last = follower.until_final()
+        told = datetime.now(UTC)
+        assert last["state"] == "SUCCESS"
+        assert told - datetime.fromisoformat(last["date_done"]) < timedelta(seconds=1)

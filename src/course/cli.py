@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from course import doctor as examination
+from course import spread as spreading
 from course import work
 from course.bench.commands import bench_app, race
 from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
@@ -27,17 +29,27 @@ from course.runner import run_project
 from course.site_tools import mkdocs, take_screenshots
 
 app = typer.Typer(
-    help="WebSockets and Celery: a course in five chapters.",
     no_args_is_help=False,
-    add_completion=False,
+    add_completion=False,  # would install for a command on PATH; see `completion`
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_app, name="bench")
 app.command()(race)
 console = Console(highlight=False)
 
+
+Shell = Literal["bash", "zsh", "fish"]
+
+
+def numbers() -> list[str]:
+    return [chapter.number for chapter in all_chapters()]
+
+
 ChapterArgument = Annotated[
-    str, typer.Argument(help="A chapter's number or name: 05 or celery-signals.")
+    str,
+    typer.Argument(
+        help="A chapter's number or name: 05 or celery-signals.", autocompletion=numbers
+    ),
 ]
 
 
@@ -49,7 +61,10 @@ def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
 
 @app.callback(invoke_without_command=True)
 def chapters(context: typer.Context) -> None:
-    """The chapters and the student's progress, when no command is given."""
+    """WebSockets and Celery: a course in five chapters. Without a command: the chapters.
+
+    Example: ./course run 05
+    """
     if context.invoked_subcommand:
         return
     table = Table(box=None, pad_edge=False)
@@ -94,13 +109,23 @@ def run_tests(
     context: typer.Context,
     chapter: Annotated[
         str | None,
-        typer.Argument(help="A chapter's number or name, or `notebooks`. None: every test."),
+        typer.Argument(
+            help="A chapter's number or name, or `notebooks`. None: every test.",
+            autocompletion=lambda: [*numbers(), "notebooks"],
+        ),
     ] = None,
+    locks: Annotated[
+        str, typer.Option(help="The versions that are `taught`, or the `current` ones.")
+    ] = "taught",
+    python: Annotated[str, typer.Option(help="Another Python of this machine: 3.13.")] = "",
 ) -> None:
     """Run every test, or those of one chapter or the notebooks. What follows goes to pytest.
 
+    With --locks and --python in an environment of its own, beside .venv.
     Example: ./course test 05 -k websocket
+    Example: ./course test 04 --locks current --python 3.13
     """
+    del locks, python  # ./course has chosen the environment by them
     options = list(context.args)
     paths: list[str] = []
     if chapter and chapter.startswith("-"):
@@ -128,6 +153,8 @@ def lab(context: typer.Context) -> None:
     # This Python's own kernel, whatever kernels the user has elsewhere.
     env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
     env.pop("JUPYTER_PATH", None)
+    if env.get("NO_COLOR"):
+        env["TERM"] = "dumb"  # JupyterLab's log asks for nothing else
     os.execve(command[0], command, env)
 
 
@@ -283,17 +310,55 @@ def ended_by_signals() -> Iterator[None]:
 
 
 @app.command()
-def doctor() -> None:
-    """Look for what the course needs on this machine, and say how to get what is missing."""
-    table = Table(box=None, pad_edge=False, show_header=False)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look for what the course needs on this machine, and say how to get what is missing.
+
+    Ends with 1 if something is missing that the course cannot do without (✗), else with 0.
+    Example: ./course doctor
+    """
     findings = examination.examine()
-    for finding in findings:
-        mark = "[green]✓[/]" if finding.is_good else "[red]✗[/]"
-        table.add_row(mark, finding.what, finding.found)
-        if not finding.is_good:
-            table.add_row("", "", f"[bold]{finding.remedy}[/]")
-    console.print(table)
-    raise typer.Exit(0 if all(finding.is_good for finding in findings) else 1)
+    if as_json:
+        sys.stdout.write(json.dumps(examination.as_data(findings), indent=2) + "\n")
+    else:
+        examination.show(findings, console)
+    raise typer.Exit(0 if examination.is_well(findings) else 1)
+
+
+@app.command()
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="The shell that is to complete.")],
+) -> None:
+    """Print what makes the Tab key complete ./course: commands, options and chapters.
+
+    Example: eval "$(./course completion bash)"
+    """
+    # The way of Click and Typer: asked by this variable, the program prints the script.
+    env = {**os.environ, "_COURSE_COMPLETE": f"source_{shell}"}
+    command = [sys.executable, "-m", "course"]
+    script = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    # zsh and fish go by a command's last part, whatever path was typed.
+    print(re.sub(r"(compdef \w+|--command) \./course", r"\1 course", script).strip())
+
+
+@app.command()
+def spread(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of a chapter.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it only.")] = False,
+) -> None:
+    """Carry a change to a file into the chapters in which that file was the same before.
+
+    What was the same is asked of git's last commit; files that differ on purpose are left alone.
+    Example: ./course spread chapters/05-celery-signals/main.py --dry-run
+    """
+    try:
+        copies = spreading.spread(file, dry_run)
+    except spreading.SpreadProblem as problem:
+        raise fail(problem) from None
+    for copy in copies:
+        fate = "would be changed" if copy.is_behind and dry_run else copy.fate
+        console.print(Text(f"{copy.path}: {fate}"), soft_wrap=True)
 
 
 @app.command("diff")

@@ -1,5 +1,6 @@
 """`./course run`: a chapter's processes under one log, until Ctrl-C or until one of them ends."""
 
+import os
 import signal
 import sys
 import threading
@@ -33,7 +34,9 @@ class Log:
     """One log for all processes: a time, a name and a colour in front of each line."""
 
     def __init__(self) -> None:
-        self._printer = Printer(sys.stdout, width=len("newsletter"))
+        self._printer = Printer(
+            sys.stdout, width=len("newsletter"), colour=not os.environ.get("NO_COLOR")
+        )
         self._colours = get_colours()
         self._colour_of: dict[str, str] = {}
         self._lock = threading.Lock()

@@ -23,7 +23,6 @@ from course.bench.console import (
 )
 
 bench_app = typer.Typer(
-    help="The chapters under the same load: table, results.json and plots.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -76,7 +75,10 @@ def tell(
     repeats: Annotated[int, typer.Option(help="Series of each way and pool.", min=1)] = 3,
     out: OutOption = None,
 ) -> None:
-    """What telling costs the worker's process, by pool and by way."""
+    """What telling costs the worker's process, by pool and by way.
+
+    Example: ./course bench tell --times 50 --repeats 1
+    """
     with problems_in_one_sentence():
         from course.bench.pools import HEADINGS, Tellings, measure_tellings
         from course.bench.report import writable_folder
