@@ -93,6 +93,7 @@ class Network:
 
     def remove(self) -> None:
         for host in self.hosts:
+            ip(f"link del {host.link}", check=False)
             ip(f"netns del {host.namespace}", check=False)
             shutil.rmtree(FILES / host.namespace, ignore_errors=True)
         ip(f"link del {self.bridge}", check=False)
