@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from course.testkit import eventually, expect, expect_that
 from course.testkit.hosts import Host, Network, network, why_no_hosts
 
 HERE = Path(__file__).parent
+# As Compose 2.40.3 has it.
 SCHEMA = json.loads((HERE / "compose-spec" / "compose-spec.json").read_text())
 CHAPTER = find_chapter("05").folder
 PROGRAMS = ("nginx", "openssl", "curl", "redis-cli")
@@ -211,20 +213,22 @@ class Container:
 
     def is_healthy(self) -> bool:
         check = f"sh -c {shlex.quote(self.service['healthcheck']['test'])}"
-        done = subprocess.run(
-            self.host.command(check),
-            shell=True,
-            cwd=self.folder,
-            env=self.env,
-            timeout=20,
-            capture_output=True,
-            check=False,
-        )
-        return done.returncode == 0
+        with suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                self.host.command(check),
+                shell=True,
+                cwd=self.folder,
+                env=self.env,
+                timeout=15,
+                capture_output=True,
+                check=False,
+            )
+            return done.returncode == 0
+        return False
 
     def become_healthy(self) -> None:
         __tracebackhide__ = True
-        wait_for(lambda: self.process.exit_code is not None or self.is_healthy(), limit=30)
+        wait_for(lambda: self.process.exit_code is not None or self.is_healthy(), limit=60)
         said = "\n".join(self.process.lines)
         expect_that(self.is_healthy(), f"{self.host.name} is healthy", f"it is not:\n{said}")
 

@@ -97,6 +97,10 @@ class Machines:
         )
         return found[0]
 
+    def calls_the_third_party(self, worker_host: Host) -> bool:
+        command = ["ss", "-Htn", "state", "established", "dport", "=", ":8011"]
+        return bool(worker_host.output(*command))
+
     def sockets_of(self, web_host: Host) -> int:
         """How many TCP connections of clients the web process holds open."""
         command = ["ss", "-Htn", "state", "established", "sport", "=", ":8010"]
@@ -179,6 +183,9 @@ def test_worker_host_cut_off(machines: Machines) -> None:
     fresh: list[Process] = []
 
     def cut_off() -> None:
+        eventually(
+            lambda: machines.calls_the_third_party(cut), bool, "the task does its work", within=5
+        )
         cut.cut()
         ((_, taken_at),) = project.redis.client.zrange("unacked_index", 0, -1, withscores=True)
         eventually(
@@ -205,7 +212,15 @@ def test_worker_host_cut_off(machines: Machines) -> None:
     expect("times that the surviving host ran the task", ran, 1)
 
     project.end(fresh[0])
-    takes_tasks_again(machines, machines.workers[runner])
+    returned = machines.workers[runner]
+    eventually(
+        lambda: lines_with(returned, f"{task_id}] succ"),
+        bool,
+        "the worker that was cut off ends its own run of the task",
+        within=60,
+    )
+    expect("the state then", project.status(task_id)["state"], "SUCCESS")
+    takes_tasks_again(machines, returned)
 
 
 def takes_tasks_again(machines: Machines, worker: Process) -> None:

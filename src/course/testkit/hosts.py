@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,12 @@ def why_no_hosts() -> str:
     """Why this machine cannot be many hosts; empty if it can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "network namespaces need Linux, and root"
-    missing = [name for name in ("ip", "unshare") if not shutil.which(name)]
-    return f"not installed: {', '.join(missing)}" if missing else ""
+    missing = [name for name in ("ip", "unshare", "hostname") if not shutil.which(name)]
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    # Root in a container may not do everything.
+    tried = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True)
+    return tried.stderr.decode().strip()
 
 
 def ip(arguments: str, check: bool = True) -> bool:
@@ -43,7 +47,7 @@ class Host:
 
     def command(self, command: str) -> str:
         """The command as it runs on this host. The process that starts is the command itself."""
-        inside = f"hostname {self.name} && exec \"$@\""
+        inside = f'hostname {self.name} && exec "$@"'
         return f"exec ip netns exec {self.namespace} unshare --uts sh -c '{inside}' sh {command}"
 
     def output(self, *command: str) -> str:
@@ -97,6 +101,8 @@ class Network:
             ip(f"netns del {host.namespace}", check=False)
             shutil.rmtree(FILES / host.namespace, ignore_errors=True)
         ip(f"link del {self.bridge}", check=False)
+        with suppress(OSError):  # others' files are in it
+            FILES.rmdir()
 
 
 @contextmanager
