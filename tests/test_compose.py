@@ -35,6 +35,7 @@ HERE = Path(__file__).parent
 # As Compose 2.40.3 has it.
 SCHEMA = json.loads((HERE / "compose-spec" / "compose-spec.json").read_text())
 CHAPTER = find_chapter("05").folder
+NO_NETWORK = re.compile("NewConnectionError|NameResolutionError|dns error|ConnectTimeoutError")
 PROGRAMS = ("nginx", "openssl", "curl", "redis-cli")
 
 
@@ -163,7 +164,10 @@ class Image:
             timeout=200,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        said = done.stdout + done.stderr
+        if done.returncode and NO_NETWORK.search(said):
+            pytest.skip("no network, from which the image's packages would come")
+        assert done.returncode == 0, said
 
 
 @pytest.fixture(scope="module")
