@@ -84,17 +84,18 @@ class Web:
 
     process: Process
     port: int
+    host: str = HOST
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def origin(self) -> str:
         return self.url
 
     def task_socket(self, task_id: str) -> str:
-        return f"ws://{HOST}:{self.port}/ws/task_status/{task_id}"
+        return f"ws://{self.host}:{self.port}/ws/task_status/{task_id}"
 
 
 class SocketClosed(NotAsExpected):

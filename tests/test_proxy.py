@@ -1,0 +1,83 @@
+"""deploy/nginx.conf in front of two web processes on one machine, as the site describes it."""
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from course.chapters import ROOT, find_chapter
+from course.processes import HOST, free_port, is_free
+from course.testkit import RunningProject, expect, expect_that
+from course.testkit.project import Follower, running
+
+FOLDER = find_chapter("05").folder
+CERTIFICATE = (
+    "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost "
+    "-keyout key.pem -out cert.pem"
+)
+MISSING = [program for program in ("nginx", "openssl") if not shutil.which(program)]
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+
+
+@pytest.fixture
+def project() -> Iterator[RunningProject]:
+    with ExitStack() as stack:
+        project = stack.enter_context(running(FOLDER, settings={"WS_HEARTBEAT_SECONDS": 60}))
+        project.start_web()
+        yield project
+
+
+@pytest.fixture
+def port(project: RunningProject, tmp_path: Path) -> int:
+    """The port of nginx, with the configuration as it is but for the ports."""
+    port = free_port()
+    nginx = (ROOT / "deploy" / "nginx.conf").read_text().replace("8443", str(port))
+    (tmp_path / "nginx.conf").write_text(nginx)
+    web = (ROOT / "docs" / "under" / "files" / "web.conf").read_text()
+    for number, one in zip(("8010", "8020"), project.webs, strict=True):
+        web = web.replace(number, str(one.port))
+    (tmp_path / "web.conf").write_text(web)
+    (tmp_path / "certificate").mkdir()
+    subprocess.run(
+        CERTIFICATE.split(), cwd=tmp_path / "certificate", check=True, capture_output=True
+    )
+    command = f"nginx -p {tmp_path} -c {tmp_path}/nginx.conf -g 'daemon off;'"
+    process = project.launch("nginx", command)
+    project.wait_ready(process, lambda: not is_free(port))
+    return port
+
+
+def test_two_web_processes_behind_nginx(project: RunningProject, port: int) -> None:
+    """Four sockets over TLS go to the two web processes in turn, and all are told the end."""
+    task_id = project.subscribe("slow+1.5@example.com")
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    with ExitStack() as stack:
+        followers = [
+            Follower(
+                stack.enter_context(
+                    connect(
+                        f"wss://{HOST}:{port}/ws/task_status/{task_id}",
+                        origin=Origin(f"https://{HOST}:{port}"),
+                        ssl=trusting,
+                    )
+                )
+            )
+            for _ in range(4)
+        ]
+        states = [follower.until_final()["state"] for follower in followers]
+    expect("the last states", states, ["SUCCESS"] * 4)
+    sockets = [sum("[accepted]" in line for line in web.process.lines) for web in project.webs]
+    expect_that(sockets == [2, 2], "two sockets at each web process", sockets)
+
+
+def test_certificates_command_is_the_sites() -> None:
+    """The command that makes the certificate stands on the page."""
+    assert CERTIFICATE in (ROOT / "docs" / "under" / "scale.md").read_text()
