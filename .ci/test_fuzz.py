@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from course.chapters import find_chapter
-from course.testkit.project import RunningProject, running
+from course.testkit import RunningProject, running
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))  # for each of the two tests
 GROWTH = 40_000_000  # bytes

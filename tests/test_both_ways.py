@@ -15,7 +15,7 @@ STEPS = list(pairwise(all_chapters()))
 # What a failure may begin with: an expectation of the kit's, or one of the browser's.
 MESSAGES = (
     "course.testkit.expect.NotAsExpected",
-    "course.testkit.project.SocketClosed",
+    "course.testkit.follower.SocketClosed",
     "AssertionError: Locator expected",
 )
 

@@ -12,7 +12,7 @@ import pytest
 
 from course.chapters import ROOT, Chapter, all_chapters
 from course.diff import changes, files_of, reason_for, what_is_new
-from course.testkit.project import running
+from course.testkit import running
 
 STEPS = list(pairwise(all_chapters()))
 NAMES = [f"{before.number}-{after.number}" for before, after in STEPS]

@@ -10,8 +10,7 @@ import pytest
 
 from course.chapters import find_chapter
 from course.processes import Process, Redis, redis_server
-from course.testkit import RunningProject, expect, expect_that
-from course.testkit.project import running
+from course.testkit import RunningProject, expect, expect_that, running
 
 FOLDER = find_chapter("05").folder
 

@@ -20,9 +20,16 @@ from websockets.typing import Origin
 
 from course.chapters import find_chapter
 from course.processes import Process, Redis, answers, read_procfile
-from course.testkit import RunningProject, Web, eventually, expect, expect_that, run_async
+from course.testkit import (
+    FINAL,
+    RunningProject,
+    Web,
+    eventually,
+    expect,
+    expect_that,
+    run_async,
+)
 from course.testkit.hosts import Host, Network, network, why_no_hosts
-from course.testkit.project import FINAL
 
 pytestmark = [
     pytest.mark.thorough,

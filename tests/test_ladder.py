@@ -14,9 +14,8 @@ from playwright.sync_api import Browser
 from playwright.sync_api import expect as expect_page
 
 from course.chapters import Chapter, all_chapters
-from course.testkit import RunningProject
+from course.testkit import RunningProject, running
 from course.testkit.browser import save_screenshot
-from course.testkit.project import running
 
 SECONDS = 6
 

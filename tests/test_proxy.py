@@ -13,8 +13,7 @@ from websockets.typing import Origin
 
 from course.chapters import ROOT, find_chapter
 from course.processes import HOST, free_port, is_free
-from course.testkit import RunningProject, expect, expect_that
-from course.testkit.project import Follower, running
+from course.testkit import Follower, RunningProject, expect, expect_that, running
 
 FOLDER = find_chapter("05").folder
 CERTIFICATE = (

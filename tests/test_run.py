@@ -25,7 +25,7 @@ from course.processes import (
     project_environment,
     wait_for,
 )
-from course.testkit.project import running
+from course.testkit import running
 
 COMMAND = f"{sys.executable} -m course run"
 

@@ -5,7 +5,6 @@ Run it in the chapter's folder:  python -m tests.soak --minutes 10
 
 import argparse
 import asyncio
-import json
 import random
 import signal
 import sys
@@ -20,9 +19,8 @@ import psutil
 from websockets.exceptions import WebSocketException
 
 from course.processes import Process
-from course.testkit import RunningProject, Web
+from course.testkit import RunningProject, Web, running
 from course.testkit.expect import NotAsExpected
-from course.testkit.project import FINAL, running
 
 FOLDER = Path(__file__).resolve().parents[1]
 SETTINGS: dict[str, object] = {
@@ -77,25 +75,14 @@ class Soak:
     async def stay(self, task_id: str) -> None:
         """Follow the task as the page does, until its end is learned."""
         self.ledger["clients that stay"] += 1
-        deadline = time.monotonic() + PATIENCE
-        tries = 0
-        while time.monotonic() < deadline:
-            try:
-                async with await self.project.open_socket(task_id, self.web) as socket:
-                    while True:
-                        left = deadline - time.monotonic()
-                        status = json.loads(await asyncio.wait_for(socket.recv(), left))
-                        tries = 0
-                        if status["state"] in FINAL:
-                            self.ledger["ends learned"] += 1
-                            self.ledger[f"  as {status['state']}"] += 1
-                            return
-            except (OSError, NotAsExpected, WebSocketException):
-                self.ledger["connections lost"] += 1
-                await asyncio.sleep(self.random.uniform(0, min(0.5 * 2**tries, 5)))
-                tries += 1
-        self.ledger["ENDS NOT LEARNED"] += 1
-        self.unlearned.add(task_id)
+        state, lost = await self.project.stay(task_id, self.web, PATIENCE)
+        self.ledger["connections lost"] += lost
+        if state:
+            self.ledger["ends learned"] += 1
+            self.ledger[f"  as {state}"] += 1
+        else:
+            self.ledger["ENDS NOT LEARNED"] += 1
+            self.unlearned.add(task_id)
 
     async def leave(self, task_id: str) -> None:
         """Connect, and leave after a moment, with or without a word."""

@@ -13,12 +13,17 @@ import httpx
 import psutil
 import pytest
 from celery import Celery
-from websockets.exceptions import WebSocketException
 
 from course.processes import Process, wait_for
-from course.testkit import RunningProject, Web, eventually, expect, expect_that, run_async
-from course.testkit.expect import NotAsExpected
-from course.testkit.project import FINAL
+from course.testkit import (
+    FINAL,
+    RunningProject,
+    Web,
+    eventually,
+    expect,
+    expect_that,
+    run_async,
+)
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(120)]
 
@@ -34,27 +39,6 @@ def own(own_project: Callable[..., RunningProject]) -> RunningProject:
     return own_project()
 
 
-async def learn_the_end(
-    project: RunningProject, task_id: str, web: Web | None = None, within: float = 40
-) -> str:
-    """Follow the task as the page does, coming back with a random back-off; return its state."""
-    deadline = time.monotonic() + within
-    tries = 0
-    while time.monotonic() < deadline:
-        try:
-            async with await project.open_socket(task_id, web) as socket:
-                while True:
-                    left = deadline - time.monotonic()
-                    status = json.loads(await asyncio.wait_for(socket.recv(), left))
-                    tries = 0
-                    if status["state"] in FINAL:
-                        return str(status["state"])
-        except (OSError, NotAsExpected, WebSocketException):
-            await asyncio.sleep(random.uniform(0, min(0.5 * 2**tries, 3)))
-            tries += 1
-    return "not learned"
-
-
 def all_learn(
     project: RunningProject,
     task_ids: list[str],
@@ -65,13 +49,11 @@ def all_learn(
     """Follow all the tasks at once, do something meanwhile, and expect that all end in SUCCESS."""
     __tracebackhide__ = True
 
-    async def crowd() -> list[str]:
-        following = [
-            asyncio.create_task(learn_the_end(project, one, web, within)) for one in task_ids
-        ]
+    async def crowd() -> list[str | None]:
+        following = [asyncio.create_task(project.stay(one, web, within)) for one in task_ids]
         await asyncio.sleep(0.5)
         await asyncio.to_thread(meanwhile)
-        return await asyncio.gather(*following)
+        return [state for state, _ in await asyncio.gather(*following)]
 
     states = run_async(crowd)
     learned = {state: states.count(state) for state in set(states)}
@@ -396,7 +378,7 @@ class TestClients:
                 _, writer = await asyncio.open_connection("127.0.0.1", web.port, limit=1)
                 writer.write(question.encode())
                 mute.append(writer)
-            state = await learn_the_end(project, task_id, web, within=20)
+            state, _ = await project.stay(task_id, web, within=20)
             expect("the state that a reading client learns", state, "SUCCESS")
             grown = process.memory_info().rss - before
             for writer in mute:
@@ -419,18 +401,15 @@ class TestLoad:
         project.launch_worker("--pool threads --concurrency 100")
         url = f"{web.url}/subscriptions"
 
-        async def crowd() -> dict[str, int]:
+        async def crowd() -> dict[str | None, int]:
             async with httpx.AsyncClient(timeout=60) as http:
                 body = {"email": "slow+12@example.com"}
                 task_ids = []
                 for _ in range(10):
                     answers = await asyncio.gather(*(http.post(url, json=body) for _ in range(10)))
                     task_ids += [answer.json()["task_id"] for answer in answers]
-                following = [
-                    asyncio.create_task(learn_the_end(project, task_ids[n % 100], web, within=60))
-                    for n in range(2000)
-                ]
-                states = await asyncio.gather(*following)
+                following = [project.stay(task_ids[n % 100], web, within=60) for n in range(2000)]
+                states = [state for state, _ in await asyncio.gather(*following)]
             return {state: states.count(state) for state in set(states)}
 
         expect("the ends that 2,000 clients learn", run_async(crowd), {"SUCCESS": 2000})

@@ -4,9 +4,13 @@ Nothing here, and no test that uses it, imports the project: what is judged is w
 """
 
 from course.testkit.expect import NotAsExpected, eventually, expect, expect_that
-from course.testkit.project import RunningProject, SocketClosed, TaskStatus, Web, run_async
+from course.testkit.follower import FINAL, Follower, SocketClosed, TaskStatus, run_async
+from course.testkit.launched import Web
+from course.testkit.project import RunningProject, running
 
 __all__ = [
+    "FINAL",
+    "Follower",
     "NotAsExpected",
     "RunningProject",
     "SocketClosed",
@@ -16,4 +20,5 @@ __all__ = [
     "expect",
     "expect_that",
     "run_async",
+    "running",
 ]

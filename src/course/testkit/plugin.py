@@ -12,7 +12,8 @@ from course.ideas import NOT_IN_CHECK
 from course.processes import ProjectProblem
 from course.testkit import report
 from course.testkit.expect import NotAsExpected
-from course.testkit.project import DidNotStart, RunningProject, running
+from course.testkit.launched import DidNotStart
+from course.testkit.project import RunningProject, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

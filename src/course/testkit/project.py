@@ -1,322 +1,36 @@
-"""The project under test: its processes, and the clients that talk to them."""
+"""The project under test: its processes, the clients that talk to it, and its Redis."""
 
 import asyncio
 import itertools
 import json
-import signal
-import threading
+import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection as AsyncConnection
 from websockets.asyncio.client import connect as connect_async
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from course.processes import (
-    HOST,
-    Process,
-    ProjectProblem,
-    Redis,
-    answers,
-    free_port,
-    project_environment,
-    read_procfile,
-    redis_server,
-    wait_for,
-)
+from course.processes import redis_server
 from course.testkit.expect import NotAsExpected, eventually, expect
-from course.testkit.explain import why_it_did_not_start
+from course.testkit.follower import FINAL, WS_VIEWS, Follower, TaskStatus, handshake_refused
+from course.testkit.launched import LaunchedProject, Web
 
-START_LIMIT = 15.0  # seconds for a process to start on a busy machine
-QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
-FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
 STATUS_LIMIT = 6.0  # seconds for an answer that need not wait for anything
-WS_VIEWS = "project/ws/views.py"
 SUBSCRIPTION_VIEWS = "project/subscriptions/views.py"
 
-TaskStatus = dict[str, Any]
-T = TypeVar("T")
 
+class RunningProject(LaunchedProject):
+    """A project whose processes run, and clients for them.
 
-def run_async(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run the async function in a thread with a loop of its own.
-
-    A browser test leaves a loop running in the main thread: asyncio.run() cannot be used there.
+    Each client takes the first web process unless another is named.
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(asyncio.run(function()))
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
-
-
-class DidNotStart(ProjectProblem):
-    """A process of the project ended at its start, or was not ready in time."""
-
-    def __init__(self, process: Process, port: int | None, folder: Path) -> None:
-        self.reason = why_it_did_not_start(
-            process.name, process.exit_code, list(process.lines), folder, port, START_LIMIT
-        )
-        last = "\n".join(f"    {line}" for line in self.reason.log)
-        super().__init__(f"{self.reason}\nIt said last:\n{last}")
-
-
-@dataclass
-class Web:
-    """One web process of the project."""
-
-    process: Process
-    port: int
-    host: str = HOST
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-    @property
-    def origin(self) -> str:
-        return self.url
-
-    def task_socket(self, task_id: str) -> str:
-        return f"ws://{self.host}:{self.port}/ws/task_status/{task_id}"
-
-
-class SocketClosed(NotAsExpected):
-    """The socket was closed where a frame was expected."""
-
-
-class Follower:
-    """A WebSocket client that follows one task, as the page does."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-        self.received: list[TaskStatus] = []
-
-    def next(self, within: float = 10, *, usually: str = "", look_at: str = WS_VIEWS) -> TaskStatus:
-        """Receive one task status, within so many seconds."""
-        __tracebackhide__ = True
-        try:
-            text = self.connection.recv(timeout=within)
-        except TimeoutError:
-            seen = f"nothing; before that {self.states}"
-            raise NotAsExpected(f"a frame within {within:g} s", seen, usually, look_at) from None
-        except ConnectionClosed as closed:
-            raise SocketClosed(
-                "a frame with a task status",
-                f"the socket was closed with {closed_with(closed)}, after {self.states}",
-                "the view returned or raised before it sent; its log has the reason",
-                WS_VIEWS,
-            ) from None
-        try:
-            status = json.loads(text)
-            if not isinstance(status, dict):
-                raise ValueError(status)
-        except ValueError:
-            raise NotAsExpected(
-                "a frame that holds a task status as JSON",
-                repr(text),
-                "the message was sent as Python prints it, not with json.dumps",
-                WS_VIEWS,
-            ) from None
-        self.received.append(status)
-        return status
-
-    @property
-    def states(self) -> list[str]:
-        return [str(status.get("state")) for status in self.received]
-
-    def until_final(
-        self, within: float = 10, *, usually: str = "", look_at: str = WS_VIEWS
-    ) -> TaskStatus:
-        """Receive until the task is done, and return its last status."""
-        __tracebackhide__ = True
-        while True:
-            status = self.next(within, usually=usually, look_at=look_at)
-            if status.get("state") in FINAL:
-                return status
-
-    def close_code(self, within: float = 5) -> int | None:
-        """Wait for the server to close, and return its close code. Reads what is left."""
-        __tracebackhide__ = True
-        try:
-            while True:
-                self.received.append(json.loads(self.connection.recv(timeout=within)))
-        except ConnectionClosed as closed:
-            return closed_with(closed)
-        except TimeoutError:
-            raise NotAsExpected(
-                f"the server closes the socket within {within:g} s",
-                f"it is still open, after {self.states}",
-                "the view goes on waiting after it has sent the final state",
-                WS_VIEWS,
-            ) from None
-
-
-def closed_with(closed: ConnectionClosed) -> int | None:
-    return closed.rcvd.code if closed.rcvd else 1006
-
-
-def handshake_refused(refused: InvalidStatus) -> NotAsExpected:
-    return NotAsExpected(
-        "the WebSocket handshake is accepted",
-        f"HTTP {refused.response.status_code}",
-        "there is no WebSocket at that path (the server says 403 to that, too), "
-        "or the Origin check refuses the page's own origin",
-        WS_VIEWS,
-    )
-
-
-class RunningProject:
-    """Redis, newsletter service, worker and web process of one project, on free ports."""
-
-    def __init__(self, folder: Path, settings: dict[str, object] | None = None) -> None:
-        self.folder = folder
-        self.settings = QUICK if settings is None else settings
-        self.processes: list[Process] = []
-        self.ports: dict[Process, int] = {}  # where each was told to listen
-        self.webs: list[Web] = []
-        self.spare: Web | None = None
-        self.special_webs: list[tuple[Web, dict[str, str]]] = []
-        self.http = httpx.Client(timeout=15)
-
-    def start(self, redis: Redis, names: tuple[str, ...] = ("newsletter", "worker", "web")) -> Self:
-        """Start the named processes and wait until they are ready. Raises ProjectProblem."""
-        self.redis = redis
-        self.newsletter_port = free_port()
-        commands = read_procfile(self.folder)
-        if "newsletter" in names:
-            self.newsletter = self.launch("newsletter", commands["newsletter"])
-            self.ports[self.newsletter] = self.newsletter_port
-        if "worker" in names:
-            self.worker = self.launch_worker()
-        if "web" in names:
-            self.webs.append(self.launch_web())
-        if "newsletter" in names:
-            url = f"http://{HOST}:{self.newsletter_port}/"
-            self.wait_ready(self.newsletter, lambda: answers(url))
-        if "web" in names:
-            self.wait_ready(self.web.process, lambda: answers(self.url))
-        if "worker" in names:
-            self.wait_ready(self.worker, self.worker_is_ready)
-        return self
-
-    def worker_is_ready(self) -> bool:
-        return any(line.endswith(" ready.") for line in self.worker.lines)
-
-    def launch(self, name: str, command: str, **settings: object) -> Process:
-        ours = {
-            "REDIS_URL": self.redis.url,
-            "NEWSLETTER_PORT": self.newsletter_port,
-            "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
-        }
-        env = project_environment(**ours | self.settings | settings)
-        process = Process(name, command, self.folder, env)
-        self.processes.append(process)
-        return process
-
-    def launch_web(self, port: int | None = None, **settings: object) -> Web:
-        port = port or free_port()
-        command = read_procfile(self.folder)["web"]
-        web = Web(self.launch("web", command, WEB_PORT=port, **settings), port)
-        self.ports[web.process] = port
-        return web
-
-    def launch_worker(self, more: str = "", **settings: object) -> Process:
-        """Start a worker; `more` are options that come after the Procfile's."""
-        command = read_procfile(self.folder)["worker"]
-        if command.startswith("celery "):
-            more += " --without-mingle"  # a second less: it need not look for other workers
-        return self.launch("worker", f"{command} {more}", **settings)
-
-    def start_web(self, port: int | None = None, **settings: object) -> Web:
-        """Start one more web process and wait for it. Settings are environment variables."""
-        web = self.launch_web(port, **settings)
-        self.wait_ready(web.process, lambda: answers(web.url))
-        self.webs.append(web)
-        return web
-
-    def another_web(self) -> Web:
-        """A second web process: one that an earlier test has left running, or a fresh one."""
-        special = [web for web, _ in self.special_webs]
-        others = [web for web in self.webs[1:] if web not in special]
-        running = [web for web in others if web.process.exit_code is None]
-        if running:
-            return running[0]
-        web, self.spare = self.spare or self.launch_web(), None
-        self.wait_ready(web.process, lambda: answers(web.url))
-        self.webs.append(web)
-        return web
-
-    def end_web(self, web: Web) -> int | None:
-        """End a web process with SIGTERM, and have another one ready for the next test."""
-        code = self.end(web.process)
-        self.spare = self.spare or self.launch_web()  # a start takes a second
-        return code
-
-    def web_with(self, **settings: str) -> Web:
-        """A web process with these settings: one that an earlier test has started, or a new one."""
-        for web, given in self.special_webs:
-            if given == settings and web.process.exit_code is None:
-                return web
-        web = self.start_web(None, **settings)
-        self.special_webs.append((web, settings))
-        return web
-
-    def end(self, process: Process) -> int | None:
-        """SIGTERM, and return the exit code; None if the process is still there 10 s later."""
-        process.signal(signal.SIGTERM)
-        code = process.wait(10)
-        process.kill()
-        return code
-
-    def wait_ready(self, process: Process, is_ready: Callable[[], bool]) -> None:
-        port = self.ports.get(process)
-
-        def listens_elsewhere() -> bool:
-            found = [line for line in process.lines if "running on http://" in line]
-            return bool(port and found and f":{port}" not in found[-1])
-
-        wait_for(
-            lambda: is_ready() or process.exit_code is not None or listens_elsewhere(), START_LIMIT
-        )
-        if process.exit_code is None and is_ready():
-            return
-        process.wait(1 if process.exit_code is not None else 0)
-        raise DidNotStart(process, port, self.folder)
-
-    def stop(self) -> None:
-        self.http.close()
-        for process in self.processes:
-            process.signal(signal.SIGKILL)
-        for process in self.processes:
-            process.kill()
-
-    # The clients. Each takes the first web process unless another is named.
-
-    @property
-    def web(self) -> Web:
-        return self.webs[0]
-
-    @property
-    def url(self) -> str:
-        return self.web.url
 
     def post(self, email: object, web: Web | None = None) -> httpx.Response:
         return self.http.post(f"{(web or self.web).url}/subscriptions", json={"email": email})
@@ -415,6 +129,30 @@ class RunningProject:
             )
         except InvalidStatus as refused:
             raise handshake_refused(refused) from None
+
+    async def stay(
+        self, task_id: str, web: Web | None = None, within: float = 40
+    ) -> tuple[str | None, int]:
+        """Follow the task as the page does, as one of many: when the connection is lost, come back.
+
+        Returns the state that it learned, None if none in time, and how many connections it lost.
+        """
+        deadline = time.monotonic() + within
+        lost = tries = 0
+        while time.monotonic() < deadline:
+            try:
+                async with await self.open_socket(task_id, web) as socket:
+                    while True:
+                        left = deadline - time.monotonic()
+                        status = json.loads(await asyncio.wait_for(socket.recv(), left))
+                        tries = 0
+                        if status["state"] in FINAL:
+                            return str(status["state"]), lost
+            except (OSError, NotAsExpected, WebSocketException):  # a TimeoutError is an OSError
+                lost += 1
+                await asyncio.sleep(random.uniform(0, min(0.5 * 2**tries, 3)))
+                tries += 1
+        return None, lost
 
     # Redis, seen from outside.
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from course.testkit.explain import explain
-from course.testkit.project import DidNotStart
+from course.testkit.launched import DidNotStart
 
 LIMIT = "limit"
 
