@@ -28,7 +28,11 @@ PAGES = [
     for path in sorted(DOCS.rglob("*.md"))
     if not path.relative_to(DOCS).as_posix().startswith(GENERATED)
 ]
-READMES = [ROOT / "README.md", *sorted(ROOT.glob("chapters/*/README.md"))]
+READMES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("chapters/*/README.md")),
+    *sorted(ROOT.glob("exercises/*/*/README.md")),
+]
 # Commands that the course is about to have. As soon as one exists its lines are checked.
 EXPECTED = {"start", "check", "hint", "grade", "bench", "race", "lab"}
 

@@ -41,10 +41,10 @@ def next_hint(
     key = own.get("first_failed")
     if key not in files:
         raise NoHint(f"In the last check of {what.title} nothing failed.")
-    is_exercise = isinstance(what, Exercise)
-    hints = what.hints if is_exercise else hints_for(files[key], key)
+    hints, name = hints_for(files[key], key), key
+    if isinstance(what, Exercise):
+        hints, name = what.hints, "all"
     given = progress.section(*what.place, "hints")
-    name = "all" if is_exercise else key
     number = min(int(given.get(name, 0)) + 1, HINTS_EACH)
     given[name] = number
     progress.save()
