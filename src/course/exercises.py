@@ -54,8 +54,8 @@ class Exercise:
 
     @property
     def hints(self) -> list[str]:
-        hints: list[str] = tomllib.loads((self.folder / "hints.toml").read_text())["hints"]
-        return hints
+        hints = tomllib.loads((self.folder / "hints.toml").read_text())["hints"]
+        return [str(hint).strip() for hint in hints]
 
     @property
     def solution(self) -> list[Edit]:

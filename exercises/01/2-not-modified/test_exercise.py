@@ -16,7 +16,7 @@ def ask(project: RunningProject, task_id: str, tag: str | None = None) -> httpx.
 
 def tag_of(answer: httpx.Response) -> str:
     __tracebackhide__ = True
-    tag = answer.headers.get("ETag", "")
+    tag = str(answer.headers.get("ETag", ""))
     expect_that(
         len(tag.removeprefix("W/")) > 2 and tag.endswith('"'),
         'a header ETag: a text in double quotes, such as "5f3a"',

@@ -18,7 +18,7 @@ def ask(project: RunningProject, task_id: str, wait: float, state: str) -> tuple
     """Ask with ?wait= and &state=; return the state and the seconds until the answer."""
     __tracebackhide__ = True
     start = time.monotonic()
-    question = {"wait": wait, "state": state}
+    question: dict[str, str | float] = {"wait": wait, "state": state}
     url = f"{project.url}/task_status/{task_id}"
     try:
         answer = project.http.get(url, params=question, timeout=wait + 2)

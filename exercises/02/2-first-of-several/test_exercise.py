@@ -75,7 +75,7 @@ def test_wait_has_an_end(project: RunningProject) -> None:
     async def crowd() -> tuple[float, float]:
         async with httpx.AsyncClient(timeout=10) as client:
             start = time.monotonic()
-            question = {"id": ids, "wait": 1.5}
+            question: dict[str, list[str] | float] = {"id": ids, "wait": 1.5}
             waiting = [asyncio.create_task(client.get(url, params=question)) for _ in range(10)]
             await asyncio.sleep(0.5)  # all have looked, and wait for their next look
             asked = time.monotonic()
