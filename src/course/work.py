@@ -145,11 +145,12 @@ class Progress:
         """How far the work is, in a few words."""
         own = self.section(*chapter.place)
         done = [str(e.number) for e in exercises_of(chapter) if self.is_done(e)]
-        more = f", exercise {' and '.join(done)}" if done else ""
+        exercises = [f"exercise {' and '.join(done)}"] if done else []
         if "checked" not in own:
-            return ("begun" if self.data.get("started") == chapter.number else "") + more
+            begun = ["begun"] if self.data.get("started") == chapter.number else []
+            return ", ".join(begun + exercises)
         count = f"{'all ' if self.is_done(chapter) else ''}{len(self.passed(chapter))} ideas"
-        return f"{count}, {str(own['checked'])[:10]}{more}"
+        return ", ".join([count, str(own["checked"])[:10], *exercises])
 
     def note(self, what: Chapter | Exercise, passed: list[str], failed: str | None) -> None:
         """Note the outcome of a check: what passed and when, and the first idea that failed."""
