@@ -26,7 +26,7 @@ class Exercise:
     chapter: Chapter
     number: int
     folder: Path
-    seconds = 8  # that a check takes, about
+    seconds = 10  # that a check takes, about
     lanes = 1  # a second one would take longer to start than it saves
 
     @property
