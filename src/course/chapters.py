@@ -18,9 +18,25 @@ class Chapter:
     name: str  # "celery-signals"
     folder: Path
     summary: str  # the first line of text in its README
+    seconds = 15  # that a check takes, about
+    lanes = 2  # in which it is checked
 
     def __str__(self) -> str:
         return f"{self.number}-{self.name}"
+
+    @property
+    def title(self) -> str:
+        return f"chapter {self}"
+
+    @property
+    def arguments(self) -> str:
+        """What names it behind `./course check`."""
+        return self.number
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where a student's progress in it is noted."""
+        return "chapters", self.number
 
 
 def all_chapters() -> list[Chapter]:

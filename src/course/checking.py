@@ -9,14 +9,16 @@ from watchfiles import watch as changes_in
 
 from course.chapters import Chapter
 from course.check import Decision, Result, check
-from course.ideas import ideas_of
+from course.exercises import Exercise, ideas_to_check
 from course.telling import as_data, line_of, say_outcome
 from course.work import STATE, WORK, Progress
 
 __all__ = ["as_data", "check_once", "watch"]
 
 
-def check_once(console: Console, chapter: Chapter, project: Path, quiet: bool = False) -> Result:
+def check_once(
+    console: Console, what: Chapter | Exercise, project: Path, quiet: bool = False
+) -> Result:
     """Check the project and say what holds. In work/ the progress is kept."""
 
     def say(decision: Decision) -> None:
@@ -24,15 +26,15 @@ def check_once(console: Console, chapter: Chapter, project: Path, quiet: bool = 
             console.print(line_of(decision), soft_wrap=True)
 
     if not quiet:
-        console.print(f"Checking chapter {chapter}: it takes some 15 seconds.\n")
-    result = check(ideas_of(chapter), project, say)
+        console.print(f"Checking {what.title}: it takes some {what.seconds} seconds.\n")
+    result = check(ideas_to_check(what), project, say, lanes=what.lanes)
     # A project that was not begun with `start` is somebody's: nothing is written to it.
     if not result.problem and (project == WORK.resolve() or (project / STATE).exists()):
         first = result.first_failed
         passed = [decision.idea.key for decision in result.of("passed")]
-        Progress.read(project).note(chapter, passed, first.idea.key if first else None)
+        Progress.read(project).note(what, passed, first.idea.key if first else None)
     if not quiet and not result.problem:
-        say_outcome(console, chapter, project, result)
+        say_outcome(console, what, project, result)
     return result
 
 
@@ -49,11 +51,11 @@ def stamps(project: Path) -> dict[str, float]:
     return found
 
 
-def watch(console: Console, chapter: Chapter, project: Path) -> None:
+def watch(console: Console, what: Chapter | Exercise, project: Path) -> None:
     """Check, and again on each save, a save during the check included, until Ctrl-C."""
     while True:
         before = stamps(project)
-        result = check_once(console, chapter, project)
+        result = check_once(console, what, project)
         if result.problem:
             console.print(f"\n{result.problem}", soft_wrap=True)
         console.print("\nWaiting for a save. Ctrl-C ends this.")

@@ -24,6 +24,7 @@ from course import work
 from course.bench.commands import bench_app, race
 from course.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
 from course.diff import changes
+from course.exercises import UnknownExercise, find_work, ideas_to_check
 from course.processes import ProjectProblem, RedisProblem
 from course.runner import run_project
 from course.site_tools import mkdocs, take_screenshots
@@ -208,29 +209,33 @@ def start(
 ProjectOption = Annotated[
     Path | None, typer.Option("--project", metavar="DIR", help="A project other than work/.")
 ]
+ExerciseOption = Annotated[
+    int | None, typer.Option("--exercise", metavar="N", help="An exercise of the chapter.")
+]
 
 
 @app.command()
 def check(
     chapter: ChapterArgument,
+    exercise: ExerciseOption = None,
     project: ProjectOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Check again on each save.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Check your work against a chapter's ideas, one by one.
+    """Check your work against a chapter's ideas, one by one, or against those of an exercise.
 
     Ends with 0 if all hold, with 1 if one does not, with 2 if the work could not be checked.
-    Example: ./course check 04 --watch
+    Example: ./course check 04 --exercise 2 --watch
     """
     from course import checking
 
     try:
-        found, folder = find_chapter(chapter), work.project_folder(project)
+        found, folder = find_work(chapter, exercise), work.project_folder(project)
         with ended_by_signals():
             if watch:
                 checking.watch(console, found, folder)
             result = checking.check_once(console, found, folder, quiet=as_json)
-    except (UnknownChapter, work.WorkProblem) as problem:
+    except (UnknownChapter, UnknownExercise, work.WorkProblem) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:
         raise fail("Interrupted. Everything that was started has been ended.", 130) from None
@@ -242,20 +247,21 @@ def check(
 
 
 @app.command()
-def hint(chapter: ChapterArgument, project: ProjectOption = None) -> None:
+def hint(
+    chapter: ChapterArgument, exercise: ExerciseOption = None, project: ProjectOption = None
+) -> None:
     """Give the next hint for the first idea that failed in the last check.
 
-    Example: ./course hint 04
+    Example: ./course hint 04 --exercise 2
     """
     from course.hints import HINTS_EACH, NoHint, next_hint
-    from course.ideas import ideas_of
 
     try:
-        found, folder = find_chapter(chapter), work.project_folder(project)
-        ideas = {idea.key: idea for idea in ideas_of(found)}
+        found, folder = find_work(chapter, exercise), work.project_folder(project)
+        ideas = {idea.key: idea for idea in ideas_to_check(found)}
         files = {key: idea.file for key, idea in ideas.items()}
         key, number, text = next_hint(found, files, work.Progress.read(folder))
-    except (UnknownChapter, work.WorkProblem, NoHint) as problem:
+    except (UnknownChapter, UnknownExercise, work.WorkProblem, NoHint) as problem:
         raise fail(problem) from None
     console.print(Text(ideas[key].text, "bold"), soft_wrap=True)
     console.print(Text(f"Hint {number} of {HINTS_EACH}: {text.strip()}"), soft_wrap=True)

@@ -42,8 +42,11 @@ def reason_for(path: str, reasons: dict[str, str]) -> str:
 
 def changes(before: Chapter, after: Chapter) -> list[Change]:
     """Every file that differs. Reasons are known for a chapter and the one before it."""
-    old, new = files_of(before.folder), files_of(after.folder)
-    reasons = what_is_new(after)
+    return differences(before.folder, after.folder, what_is_new(after))
+
+
+def differences(before: Path, after: Path, reasons: dict[str, str]) -> list[Change]:
+    old, new = files_of(before), files_of(after)
     found = []
     for path in sorted(old.keys() | new.keys()):
         if old.get(path) == new.get(path):

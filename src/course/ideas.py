@@ -44,15 +44,19 @@ def ideas_of(chapter: Chapter) -> list[Idea]:
     for file in sorted(chapter.folder.glob(TESTS), key=position):
         if THOROUGH in file.read_text():
             continue
-        is_new = since(file) == chapter.number
-        found += [
-            Idea(function.name, file, text_of(function), "page" in arguments(function), is_new)
-            for function in ast.parse(file.read_text()).body
-            if isinstance(function, ast.FunctionDef)
-            and function.name.startswith("test_")
-            and not any(NOT_IN_CHECK in ast.dump(mark) for mark in function.decorator_list)
-        ]
+        found += ideas_in(file, since(file) == chapter.number)
     return sorted(found, key=lambda idea: idea.needs_browser)
+
+
+def ideas_in(file: Path, is_new: bool) -> list[Idea]:
+    """The ideas of one test file."""
+    return [
+        Idea(function.name, file, text_of(function), "page" in arguments(function), is_new)
+        for function in ast.parse(file.read_text()).body
+        if isinstance(function, ast.FunctionDef)
+        and function.name.startswith("test_")
+        and not any(NOT_IN_CHECK in ast.dump(mark) for mark in function.decorator_list)
+    ]
 
 
 TESTS = "tests/test_*.py"

@@ -2,6 +2,7 @@
 
     {{ 05 project/ws/views.py }}                 the whole file
     {{ 05 project/ws/views.py send_news }}       one function, class or variable of it
+    {{ exercise 04 2 }}                          an exercise, with its hints and its solution
 
 What is new since the chapter before is highlighted. A name or file that is not there is an error.
 """
@@ -17,6 +18,7 @@ from markdown import Extension, Markdown
 from markdown.preprocessors import Preprocessor
 
 from course.chapters import all_chapters, find_chapter
+from course.site_exercises import with_exercises
 
 INCLUDE = re.compile(r"^(?P<indent> *)\{\{ (?P<number>\d\d) (?P<path>\S+)(?: (?P<name>\S+))? \}\}$")
 LANGUAGES = {".py": "python", ".js": "javascript", ".html": "html", ".txt": "text", "": "text"}
@@ -91,9 +93,9 @@ def code_block(number: str, path: str, name: str | None) -> list[str]:
 
 
 def expand(lines: list[str]) -> list[str]:
-    """Replace each include by the code it names."""
+    """Replace each include by what it names."""
     result = []
-    for line in lines:
+    for line in with_exercises(lines):
         if match := INCLUDE.match(line):
             block = code_block(match["number"], match["path"], match["name"])
             result += [match["indent"] + code if code else "" for code in block]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from markdown.extensions.toc import slugify, unique
 
+from course.site_exercises import with_exercises
+
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 HEADING = re.compile(r"^(#{1,5}) (.+?)(?: \{#([\w-]+)\})?$")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -37,7 +39,7 @@ def merged(docs: Path, page: str, pages: list[str]) -> str:
     ids: set[str] = set()
     lines = []
     fence = ""
-    for line in text.splitlines():
+    for line in with_exercises(text.splitlines()):
         if match := FENCE.match(line):
             if not fence:
                 fence = match[1]

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from course.chapters import Chapter
 from course.check import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
+from course.exercises import Exercise
 from course.work import STATE, WORK, shown
 
 MARKS = {
@@ -28,7 +29,7 @@ def reason(decision: Decision) -> str:
     return "not checked: no browser" if decision.state == SKIPPED else "not reached"
 
 
-def say_outcome(console: Console, chapter: Chapter, project: Path, result: Result) -> None:
+def say_outcome(console: Console, what: Chapter | Exercise, project: Path, result: Result) -> None:
     """What comes after the lines: what was not reached, the first failure, and how to go on."""
     for decision in result.of(NOT_REACHED) if not result.problem else []:
         console.print(line_of(decision), soft_wrap=True)
@@ -37,11 +38,10 @@ def say_outcome(console: Console, chapter: Chapter, project: Path, result: Resul
         say_failure(console, first, project)
         if (project / STATE).exists():
             where = "" if project == WORK.resolve() else f" --project {shown(project)}"
-            console.print(f"\nThe next hint: ./course hint {chapter.number}{where}")
+            console.print(f"\nThe next hint: ./course hint {what.arguments}{where}")
     passed, all_of_them = len(result.of(PASSED)), len(result.decisions)
-    console.print(
-        f"\nChapter {chapter}: {passed} of {all_of_them} ideas hold ({result.seconds:.0f} s)."
-    )
+    title = what.title[0].upper() + what.title[1:]
+    console.print(f"\n{title}: {passed} of {all_of_them} ideas hold ({result.seconds:.0f} s).")
     if result.of(SKIPPED):
         console.print(
             f"{len(result.of(SKIPPED))} could not be checked, as no Chromium was found: "
@@ -80,11 +80,12 @@ def file_to_open(look_at: str, project: Path) -> str:
     return shown(file)
 
 
-def as_data(chapter: Chapter, project: Path, result: Result) -> dict[str, Any]:
+def as_data(what: Chapter | Exercise, project: Path, result: Result) -> dict[str, Any]:
     """The result as JSON holds it."""
     told = ("expected", "seen", "usually", "look_at", "where", "log")
     return {
-        "chapter": str(chapter),
+        "chapter": str(what.chapter) if isinstance(what, Exercise) else str(what),
+        "exercise": what.number if isinstance(what, Exercise) else None,
         "project": str(project),
         "seconds": result.seconds,
         "exit_code": result.exit_code,

@@ -18,6 +18,7 @@ from typing import Any
 
 from course.chapters import ROOT, Chapter, all_chapters
 from course.edits import Edit, copy_app
+from course.exercises import Exercise, exercises_of
 
 WORK = ROOT / "work"
 STATE = "course-progress.json"
@@ -131,28 +132,34 @@ class Progress:
             found = found[name]
         return found
 
-    def passed(self, chapter: Chapter) -> dict[str, Any]:
-        """When each idea of the chapter passed, by its key."""
-        return self.section("chapters", chapter.number, "passed")
+    def passed(self, what: Chapter | Exercise) -> dict[str, Any]:
+        """When each idea of it passed, by its key."""
+        return self.section(*what.place, "passed")
+
+    def is_done(self, what: Chapter | Exercise) -> bool:
+        """Did nothing fail in its last check?"""
+        own = self.section(*what.place)
+        return "checked" in own and own.get("first_failed") is None
 
     def summary(self, chapter: Chapter) -> str:
         """How far the work is, in a few words."""
-        own = self.section("chapters", chapter.number)
+        own = self.section(*chapter.place)
+        done = [str(e.number) for e in exercises_of(chapter) if self.is_done(e)]
+        exercises = [f"exercise {' and '.join(done)}"] if done else []
         if "checked" not in own:
-            return "begun" if self.data.get("started") == chapter.number else ""
-        day = str(own["checked"])[:10]
-        if own.get("first_failed") is None:
-            return f"all {len(self.passed(chapter))} ideas, {day}"
-        return f"{len(self.passed(chapter))} ideas, {day}"
+            begun = ["begun"] if self.data.get("started") == chapter.number else []
+            return ", ".join(begun + exercises)
+        count = f"{'all ' if self.is_done(chapter) else ''}{len(self.passed(chapter))} ideas"
+        return ", ".join([count, str(own["checked"])[:10], *exercises])
 
-    def note(self, chapter: Chapter, passed: list[str], failed: str | None) -> None:
+    def note(self, what: Chapter | Exercise, passed: list[str], failed: str | None) -> None:
         """Note the outcome of a check: what passed and when, and the first idea that failed."""
-        times = self.passed(chapter)
+        times = self.passed(what)
         for key in passed:
             times.setdefault(key, now())
         if failed:
             times.pop(failed, None)
-        own = self.section("chapters", chapter.number)
+        own = self.section(*what.place)
         own["checked"], own["first_failed"] = now(), failed
-        self.data["last_checked"] = chapter.number
+        self.data["last_checked"] = what.arguments
         self.save()

@@ -177,7 +177,10 @@ def test_page_is_told_over_one_socket(project: RunningProject, page: Page) -> No
     asked: list[str] = []
     page.goto(project.url)
     page.on("request", lambda r: asked.append(r.method) if r.resource_type == "fetch" else None)
-    page.on("websocket", lambda _: asked.append("WebSocket"))
+    page.on(
+        "websocket",
+        lambda socket: asked.append("WebSocket") if "/task_status/" in socket.url else None,
+    )
     page.get_by_label("e-mail").fill("slow+1@example.com")
     page.get_by_role("button").click()
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from course.chapters import Chapter
+from course.exercises import Exercise
 from course.work import Progress
 
 HINTS_EACH = 3
@@ -25,21 +26,26 @@ def hints_for(file: Path, key: str) -> list[str]:
     return all_hints().get(file.stem, {}).get(key, [])
 
 
-def next_hint(chapter: Chapter, files: dict[str, Path], progress: Progress) -> tuple[str, int, str]:
+def next_hint(
+    what: Chapter | Exercise, files: dict[str, Path], progress: Progress
+) -> tuple[str, int, str]:
     """The idea that failed first in the last check, the number of its next hint, and the hint.
 
-    `files` holds the chapter's ideas and their test files. After the third hint the third is given
-    again. Raises NoHint.
+    `files` holds the ideas and their test files. An exercise's hints are for all its ideas. After
+    the third hint the third is given again. Raises NoHint.
     """
-    command = f"./course check {chapter.number}"
-    own = progress.section("chapters", chapter.number)
+    own = progress.section(*what.place)
     if "checked" not in own:
+        command = f"./course check {what.arguments}"
         raise NoHint(f"A hint is about the first idea that fails: run {command} first.")
     key = own.get("first_failed")
     if key not in files:
-        raise NoHint(f"In the last check of chapter {chapter.number} nothing failed.")
-    given = progress.section("chapters", chapter.number, "hints")
-    number = min(int(given.get(key, 0)) + 1, HINTS_EACH)
-    given[key] = number
+        raise NoHint(f"In the last check of {what.title} nothing failed.")
+    hints, name = hints_for(files[key], key), key
+    if isinstance(what, Exercise):
+        hints, name = what.hints, "all"
+    given = progress.section(*what.place, "hints")
+    number = min(int(given.get(name, 0)) + 1, HINTS_EACH)
+    given[name] = number
     progress.save()
-    return key, number, hints_for(files[key], key)[number - 1]
+    return key, number, hints[number - 1]

@@ -1,0 +1,133 @@
+"""Chapter 3, exercise 3: one socket follows as many tasks as the client names."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from course.testkit import NotAsExpected, RunningProject, eventually, expect, expect_that
+from course.testkit import Follower
+
+VIEWS = "project/ws/views.py"
+
+
+@contextmanager
+def socket(project: RunningProject, origin: str = "") -> Iterator[Follower]:
+    __tracebackhide__ = True
+    url = project.url.replace("http", "ws") + "/ws/task_statuses"
+    try:
+        connection = connect(url, origin=Origin(origin or project.web.origin), close_timeout=2)
+    except InvalidStatus as refused:
+        raise NotAsExpected(
+            "the handshake at /ws/task_statuses is accepted",
+            f"HTTP {refused.response.status_code}",
+            "there is no WebSocket at that path (the server says 403 to that, too)",
+            VIEWS,
+        ) from None
+    with connection:
+        yield Follower(connection)
+
+
+def follow(follower: Follower, task_id: str) -> None:
+    follower.connection.send(json.dumps({"follow": task_id}))
+
+
+def test_each_task_is_told_at_once(project: RunningProject) -> None:
+    """The state of now comes at once for each task that is named, whenever it is named."""
+    with socket(project) as follower:
+        for _ in range(3):
+            task_id = str(uuid.uuid4())
+            follow(follower, task_id)
+            first = follower.next(within=1, usually="the view waits for the first task's end")
+            expect("the task in the frame", first.get("task_id"), task_id, look_at=VIEWS)
+            expect("its state", first.get("state"), "PENDING", look_at=VIEWS)
+
+
+def test_ends_come_as_they_come(project: RunningProject) -> None:
+    """The quick task's end is told before the slow one's, on one socket, and it stays open."""
+    slow, quick = (project.subscribe(f"slow+{n}@example.com") for n in (2, 0.8))
+    with socket(project) as follower:
+        follow(follower, slow)
+        follow(follower, quick)
+        ends = [follower.until_final(within=4) for _ in range(2)]
+        expect(
+            "the tasks whose end is told, in order",
+            [end["task_id"] for end in ends],
+            [quick, slow],
+            usually="the view follows one task to its end before it receives the next message",
+            look_at=VIEWS,
+        )
+        follow(follower, quick)  # followed before: nothing new
+        third = str(uuid.uuid4())
+        follow(follower, third)
+        after = follower.next(within=1, usually="the socket was closed after a final state")
+        expect(
+            "the task in the next frame",
+            after["task_id"],
+            third,
+            usually="a task that is named twice is told twice",
+            look_at=VIEWS,
+        )
+        told = [(frame["task_id"], frame["state"]) for frame in follower.received]
+        expect_that(len(set(told)) == len(told), "each state once", told, look_at=VIEWS)
+
+
+@pytest.mark.parametrize("text", ["hello", '{"follow": "1"}', "[]", b"\x00"])
+def test_other_messages_end_it(project: RunningProject, text: str | bytes) -> None:
+    """What is no message of that kind ends it with 1008."""
+    with socket(project) as follower:
+        follower.connection.send(text)
+        expect(
+            f"the close code after {text!r}",
+            follower.close_code(within=3),
+            1008,
+            usually="an exception ends the view: catch what is wrong, and close",
+            look_at=VIEWS,
+        )
+
+
+def test_other_sites_are_refused(project: RunningProject) -> None:
+    """A page of another origin cannot open it, and our own can."""
+    with socket(project):
+        pass
+    try:
+        with socket(project, "https://evil.example"):
+            seen = "it was opened"
+    except NotAsExpected as refused:
+        seen = refused.seen
+    expect(
+        "a handshake with Origin: https://evil.example",
+        seen,
+        "HTTP 403",
+        usually="dependencies belong to one route: this one needs check_origin, too",
+        look_at=VIEWS,
+    )
+
+
+def test_clients_that_leave_cost_nothing(project: RunningProject) -> None:
+    """When clients leave, the server stops looking for all that they followed."""
+    for _ in range(4):
+        with socket(project) as follower:
+            for _ in range(5):
+                follow(follower, str(uuid.uuid4()))
+                follower.next(within=2)
+
+    def lookups_in_a_second() -> int:
+        before = project.calls("get")
+        time.sleep(1)
+        return project.calls("get") - before
+
+    eventually(
+        lookups_in_a_second,
+        lambda lookups: lookups < 5,
+        "the look-ups for clients that left have stopped",
+        within=3,
+        usually="the coroutines that follow the tasks are not ended with the view",
+        look_at=VIEWS,
+    )

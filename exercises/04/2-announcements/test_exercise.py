@@ -1,0 +1,155 @@
+"""Chapter 4, exercise 2: what is said to everybody who has the page open."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+from playwright.sync_api import expect as expect_page
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
+from course.testkit import NotAsExpected, RunningProject, Web, eventually, expect, expect_that
+
+VIEWS = "project/ws/views.py"
+PAGE = "project/subscriptions/static/page.js"
+
+
+@contextmanager
+def listening(web: Web, origin: str = "") -> Iterator[ClientConnection]:
+    __tracebackhide__ = True
+    url = web.url.replace("http", "ws") + "/ws/announcements"
+    try:
+        connection = connect(url, origin=Origin(origin or web.origin), close_timeout=2)
+    except InvalidStatus as refused:
+        raise NotAsExpected(
+            "the handshake at /ws/announcements is accepted",
+            f"HTTP {refused.response.status_code}",
+            "there is no WebSocket at that path (the server says 403 to that, too)",
+            VIEWS,
+        ) from None
+    with connection:
+        yield connection
+
+
+def post(web: Web, data: Any) -> httpx.Response:
+    return httpx.post(f"{web.url}/announcements", json=data, timeout=5)
+
+
+def announce(web: Web, text: str) -> None:
+    __tracebackhide__ = True
+    expect(
+        "the status of POST /announcements",
+        post(web, {"text": text}).status_code,
+        202,
+        usually="there is no such view, or it raises; its log has the reason",
+        look_at=VIEWS,
+    )
+
+
+def heard(connection: ClientConnection, web: Web, text: str) -> Any:
+    """Announce until it is heard: a socket may be open a moment before its view subscribes."""
+    __tracebackhide__ = True
+    for _ in range(6):
+        announce(web, text)
+        try:
+            return json.loads(connection.recv(timeout=0.5))
+        except TimeoutError:
+            continue
+        except ValueError as error:
+            raise NotAsExpected("a frame that holds JSON", repr(error), "", VIEWS) from None
+    raise NotAsExpected(
+        "a frame for one of six announcements",
+        "none within 3 s",
+        "it is published to another channel than the view subscribes to, or only said to the "
+        "sockets of the web process that was told",
+        VIEWS,
+    )
+
+
+def test_everybody_hears(project: RunningProject) -> None:
+    """What one web process is told, the clients of every web process hear."""
+    webs = [project.web, project.another_web()]
+    with ExitStack() as stack:
+        for told in webs:
+            for listener in webs:
+                connection = stack.enter_context(listening(listener))
+                text = f"told to {told.port}, heard at {listener.port}"
+                expect("the frame", heard(connection, told, text), {"text": text}, look_at=VIEWS)
+
+
+@pytest.mark.parametrize("data", [{"text": ""}, {"text": "x" * 201}, {}, {"text": 7}])
+def test_bad_announcement_is_refused(project: RunningProject, data: Any) -> None:
+    """No text, an empty one or one of more than 200 characters is answered with 422."""
+    expect(
+        f"the status of POST /announcements with {str(data)[:30]}",
+        post(project.web, data).status_code,
+        422,
+        usually="nothing bounds the text: Field(min_length=1, max_length=200)",
+        look_at=VIEWS,
+    )
+
+
+def test_other_sites_are_refused(project: RunningProject) -> None:
+    """A page of another origin cannot listen, and our own can."""
+    with listening(project.web):
+        pass
+    try:
+        with listening(project.web, "https://evil.example"):
+            seen = "it was opened"
+    except NotAsExpected as refused:
+        seen = refused.seen
+    expect(
+        "a handshake with Origin: https://evil.example",
+        seen,
+        "HTTP 403",
+        usually="dependencies belong to one route: this one needs check_origin, too",
+        look_at=VIEWS,
+    )
+
+
+def test_listeners_that_leave_leave_nothing(project: RunningProject) -> None:
+    """When the listeners have left, politely or not, the web process ends soon."""
+    web = project.start_web()
+    with ExitStack() as stack:
+        connections = [stack.enter_context(listening(web)) for _ in range(10)]
+        for connection in connections:
+            heard(connection, web, "hello")
+        for connection in connections[::2]:
+            connection.socket.close()
+    before = project.redis.client.client_list()
+    code = project.end(web.process)
+    expect_that(code is not None, "the web process ends", "it runs on", look_at=VIEWS)
+    eventually(
+        lambda: len(project.redis.client.client_list()),
+        lambda number: number < len(before),
+        "its connections to Redis are closed",
+        within=3,
+        look_at=VIEWS,
+    )
+
+
+def test_page_shows_it(project: RunningProject, page: Page) -> None:
+    """An open page shows the last announcement, as text, though it follows no task."""
+    page.goto(project.url)
+    alert = page.get_by_role("alert")
+    text = "Back at <b>noon</b>."
+    for _ in range(8):
+        announce(project.web, text)
+        page.wait_for_timeout(250)
+        if alert.count() and alert.first.inner_text():
+            break
+    expect_that(alert.count() == 1, 'one element with role="alert"', f"{alert.count()} of them")
+    expect(
+        "its text",
+        alert.inner_text(),
+        text,
+        usually="the page does not listen; or innerHTML takes the text for HTML: textContent",
+        look_at=PAGE,
+    )
+    announce(project.web, "It works again.")
+    expect_page(alert).to_have_text("It works again.")
