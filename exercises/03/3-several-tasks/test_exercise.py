@@ -11,8 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from course.testkit import NotAsExpected, RunningProject, eventually, expect, expect_that
-from course.testkit import Follower
+from course.testkit import Follower, NotAsExpected, RunningProject, eventually, expect, expect_that
 
 VIEWS = "project/ws/views.py"
 

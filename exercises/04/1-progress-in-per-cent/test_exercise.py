@@ -12,8 +12,7 @@ from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 
 from course.processes import project_environment
-from course.testkit import NotAsExpected, RunningProject, expect, expect_that
-from course.testkit import Follower
+from course.testkit import Follower, NotAsExpected, RunningProject, expect, expect_that
 
 PUBLISH = "publish.py"
 CELERY = "project/celery_utils.py"

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from course.testkit import RunningProject, Web, expect, expect_that
-from course.testkit import Follower
+from course.testkit import Follower, RunningProject, Web, expect, expect_that
 
 CELERY = "project/celery_utils.py"
 
