@@ -4,11 +4,13 @@
     {{ number scale sockets.4.kib_a_socket * 1000000 / 1048576 }}
 
 The first word after `number` is a file of docs/numbers, then comes the way through its JSON, then
-what it is multiplied and divided by, from left to right. What is not there is an error.
+what it is multiplied (*) and divided by (/), or what it divides (into), from left to right. What is
+not there is an error.
 """
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,15 @@ from course.bench.report import number
 from course.chapters import ROOT
 
 NUMBERS = ROOT / "docs" / "numbers"
-INLINE = re.compile(r"\{\{ number (?P<file>\w+) (?P<path>\S+)(?P<sums>(?: [*/] [\d.]+)*) \}\}")
+INLINE = re.compile(
+    r"\{\{ number (?P<file>\w+) (?P<path>\S+)(?P<sums>(?: (?:[*/]|into) [\d.]+)*) \}\}"
+)
+
+CALCULATE: dict[str, Callable[[float, float], float]] = {
+    "*": lambda value, operand: value * operand,
+    "/": lambda value, operand: value / operand,
+    "into": lambda value, operand: operand / value,
+}
 
 
 class NoNumber(ValueError):
@@ -51,7 +61,7 @@ def with_numbers(line: str) -> str:
         value = measured(match["file"], match["path"])
         parts = match["sums"].split()
         for sign, operand in zip(parts[::2], parts[1::2], strict=True):
-            value = value * float(operand) if sign == "*" else value / float(operand)
+            value = CALCULATE[sign](value, float(operand))
         return number(value)
 
     return INLINE.sub(put, line)
