@@ -1,4 +1,4 @@
-"""A Markdown extension that puts a measured number into a sentence, so that the two cannot drift.
+"""Puts a measured number into a sentence of the site, so that the two cannot drift.
 
     {{ number results apps.05.figures.delay_p50.median }}
     {{ number scale sockets.4.kib_a_socket * 1000000 / 1048576 }}
@@ -9,16 +9,13 @@ not there is an error.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from markdown import Extension, Markdown
-from markdown.preprocessors import Preprocessor
-
-from course.bench.report import number
 from course.chapters import ROOT
 
 NUMBERS = ROOT / "docs" / "numbers"
@@ -35,6 +32,15 @@ CALCULATE: dict[str, Callable[[float, float], float]] = {
 
 class NoNumber(ValueError):
     """A page names a number that was not measured."""
+
+
+def number(value: float) -> str:
+    """Three figures are enough to read; JSON keeps the rest."""
+    if math.isnan(value):
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}".removesuffix(".0") if value >= 10 else f"{value:.2g}"
 
 
 @cache
@@ -65,18 +71,3 @@ def with_numbers(line: str) -> str:
         return number(value)
 
     return INLINE.sub(put, line)
-
-
-class NumberPreprocessor(Preprocessor):  # type: ignore[misc]
-    def run(self, lines: list[str]) -> list[str]:
-        return [with_numbers(line) for line in lines]
-
-
-class NumberExtension(Extension):  # type: ignore[misc]
-    def extendMarkdown(self, md: Markdown) -> None:
-        # Before course.include (40), which takes a line that begins with {{ for its own.
-        md.preprocessors.register(NumberPreprocessor(md), "course-figures", 41)
-
-
-def makeExtension(**options: Any) -> NumberExtension:
-    return NumberExtension(**options)

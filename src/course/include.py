@@ -3,6 +3,7 @@
     {{ 05 project/ws/views.py }}                 the whole file
     {{ 05 project/ws/views.py send_news }}       one function, class or variable of it
     {{ exercise 04 2 }}                          an exercise, with its hints and its solution
+    {{ number results apps.05.web_cpu }}         a measured number: see figures.py
 
 What is new since the chapter before is highlighted. A name or file that is not there is an error.
 """
@@ -18,6 +19,7 @@ from markdown import Extension, Markdown
 from markdown.preprocessors import Preprocessor
 
 from course.chapters import all_chapters, find_chapter
+from course.figures import with_numbers
 from course.site_exercises import with_exercises
 
 INCLUDE = re.compile(r"^(?P<indent> *)\{\{ (?P<number>\d\d) (?P<path>\S+)(?: (?P<name>\S+))? \}\}$")
@@ -95,7 +97,7 @@ def code_block(number: str, path: str, name: str | None) -> list[str]:
 def expand(lines: list[str]) -> list[str]:
     """Replace each include by what it names."""
     result = []
-    for line in with_exercises(lines):
+    for line in map(with_numbers, with_exercises(lines)):
         if match := INCLUDE.match(line):
             block = code_block(match["number"], match["path"], match["name"])
             result += [match["indent"] + code if code else "" for code in block]

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from course.bench.summary import COLUMNS, Column
+from course.figures import number
 
 # Which figures stand side by side: a terminal is not wide enough for all of them in one table.
 GROUPS = {
@@ -38,15 +39,6 @@ def writable_folder(path: Path) -> Path:
     except OSError as error:
         raise UnwritableFolder(f"{path} cannot be written to: {error.strerror}.") from error
     return path
-
-
-def number(value: float) -> str:
-    """Three figures are enough to read; JSON keeps the rest."""
-    if math.isnan(value):
-        return "-"
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}".removesuffix(".0") if value >= 10 else f"{value:.2g}"
 
 
 def cell(figure: dict[str, float], runs: int) -> str:
