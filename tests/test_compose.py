@@ -395,7 +395,8 @@ def test_web_cut_off(stack: Stack, page: Page, troubles: list[str]) -> None:
     """The host of the web process is cut off: the page comes back to another, and is told."""
     page.goto(f"{stack.url}/")
     subscribe(page, "slow+50@example.com")
-    expect_page(page.get_by_role("status")).to_contain_text("STARTED")
+    # That it has started nobody publishes: the view looks every five seconds.
+    expect_page(page.get_by_role("status")).to_contain_text("STARTED", timeout=20_000)
     (web,) = [one for one in stack.webs if one.says("[accepted]") and open_sockets(one)]
     web.host.cut()
     try:
