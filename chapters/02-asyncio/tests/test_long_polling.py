@@ -81,7 +81,13 @@ def test_answer_without_wait_comes_at_once(project: RunningProject) -> None:
     start = time.monotonic()
     project.status(str(uuid.uuid4()))
     seconds = time.monotonic() - start
-    expect_that(seconds < 0.5, "an answer at once", f"one after {seconds:.1f} s", look_at=VIEWS)
+    expect_that(
+        seconds < 1.5,
+        "an answer at once",
+        f"one after {seconds:.1f} s",
+        usually="the view waits although nobody asked it to, or something blocks the event loop",
+        look_at=VIEWS,
+    )
 
 
 def test_final_state_is_answered_at_once(project: RunningProject) -> None:

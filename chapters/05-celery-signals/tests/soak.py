@@ -30,9 +30,9 @@ SETTINGS: dict[str, object] = {
 }
 EVERY = 0.15  # seconds between two tasks
 FAULT_EVERY = 6.0  # seconds between two faults, on average
-# Seconds that a client follows its task at most. What a killed worker has held back, a retry's
-# wait included, is found by another one: that looks as it starts, and then every 100 seconds.
-PATIENCE = 150.0
+# Seconds that a client follows its task at most. What a killed worker has held back, another one
+# finds: it looks as it starts, and then every 100 s. Who dies while looking leaves a lock for 300 s.
+PATIENCE = 450.0
 
 
 class Soak:

@@ -76,6 +76,12 @@ def test_bad_address_is_refused(project: RunningProject, email: object) -> None:
     )
 
 
+def test_unknown_task_is_pending(project: RunningProject) -> None:
+    """A task nobody has started is PENDING: Celery cannot tell it from one that waits."""
+    status = project.status(str(uuid.uuid4()))
+    expect("the state of an unknown task", status["state"], "PENDING", look_at=CELERY)
+
+
 def test_task_status_leads_to_success(project: RunningProject) -> None:
     """A task that works ends as SUCCESS, with a result and no error."""
     task_id = project.subscribe("slow+0.3@example.com")
@@ -124,12 +130,6 @@ def test_busy_service_is_tried_again(project: RunningProject) -> None:
         look_at=TASKS,
     )
     expect("the state in the end", project.until_final(task_id)["state"], "SUCCESS", look_at=TASKS)
-
-
-def test_unknown_task_is_pending(project: RunningProject) -> None:
-    """A task nobody has started is PENDING: Celery cannot tell it from one that waits."""
-    status = project.status(str(uuid.uuid4()))
-    expect("the state of an unknown task", status["state"], "PENDING", look_at=CELERY)
 
 
 @pytest.mark.parametrize("task_id", ["1", "no-uuid", "0" * 10_000, "%00"])
