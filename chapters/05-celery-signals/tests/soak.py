@@ -31,7 +31,7 @@ SETTINGS: dict[str, object] = {
 EVERY = 0.15  # seconds between two tasks
 FAULT_EVERY = 6.0  # seconds between two faults, on average
 # Seconds that a client follows its task at most. What a killed worker has held back, another one
-# finds: it looks as it starts, and then every 100 s. Who dies while looking leaves a lock for 300 s.
+# finds: it looks as it starts, then every 100 s. Who dies while looking leaves a lock for 300 s.
 PATIENCE = 450.0
 
 
