@@ -32,7 +32,7 @@ def project() -> Iterator[RunningProject]:
 
 def start_worker(project: RunningProject, options: str, queue: Redis) -> Process:
     worker = project.launch_worker(options, WS_MESSAGE_QUEUE=queue.url)
-    project.wait_ready(worker, lambda: any(line.endswith(" ready.") for line in worker.lines))
+    project.wait_worker(worker)
     return worker
 
 

@@ -179,6 +179,11 @@ def wait_for(condition: Callable[[], bool], limit: float, pause: float = 0.05) -
     return True
 
 
+def worker_is_ready(worker: Process) -> bool:
+    """Celery's worker says so in its log."""
+    return any(line.endswith(" ready.") for line in list(worker.lines))
+
+
 class Redis:
     """A Redis server: one of our own, in a folder that goes with it, or the one at REDIS_URL."""
 

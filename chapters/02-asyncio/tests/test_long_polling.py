@@ -206,15 +206,8 @@ def test_client_that_gives_up_costs_nothing(project: RunningProject) -> None:
 
     run_async(crowd)
 
-    def lookups_in_a_second() -> int:
-        before = project.calls("get")
-        time.sleep(1)
-        return project.calls("get") - before
-
-    eventually(
-        lookups_in_a_second,
-        lambda lookups: lookups < 5,
-        "the look-ups for clients that gave up have stopped",
+    project.expect_lookups_to_stop(
+        "clients that gave up",
         within=4,
         usually="nobody tells the view that its client is gone: "
         "ask request.is_disconnected() before each look",

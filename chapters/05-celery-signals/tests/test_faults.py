@@ -60,10 +60,6 @@ def all_learn(
     expect("the ends that the clients learn", learned, {"SUCCESS": len(task_ids)}, look_at=VIEWS)
 
 
-def worker_is_ready(worker: Process) -> bool:
-    return any(line.endswith(" ready.") for line in worker.lines)
-
-
 def tag_of_the_only_one(project: RunningProject) -> str:
     """What the broker calls the one task that a worker has taken and not yet ended."""
     (tag,) = project.redis.client.zrange("unacked_index", 0, -1)
@@ -144,7 +140,7 @@ class TestWorker:
         """A worker that knows the faulty tasks, and takes no others."""
         options = "--include faulty_tasks --queues faulty --hostname faulty@%h"
         worker = project.launch_worker(options, PYTHONPATH=str(HERE))
-        project.wait_ready(worker, lambda: worker_is_ready(worker))
+        project.wait_worker(worker)
         yield worker
         project.end(worker)
 
@@ -220,7 +216,7 @@ class TestWorker:
         soon = {"CELERY_VISIBILITY_TIMEOUT": "5"}
         web = project.start_web(None, **soon)
         worker = project.launch_worker(**soon)
-        project.wait_ready(worker, lambda: worker_is_ready(worker))
+        project.wait_worker(worker)
         task_id = project.subscribe("slow+3@example.com", web)
         eventually(
             lambda: project.status(task_id, web)["state"],
@@ -249,7 +245,7 @@ class TestWorker:
         project = own_project("newsletter")
         web = project.start_web()
         workers = [project.launch_worker()]
-        project.wait_ready(workers[0], lambda: worker_is_ready(workers[0]))
+        project.wait_worker(workers[0])
         task_id = project.subscribe("slow+6@example.com", web)
 
         def log_says(what: str) -> int:

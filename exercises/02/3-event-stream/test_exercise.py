@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from course.testkit import NotAsExpected, RunningProject, eventually, expect, expect_that
+from course.testkit import NotAsExpected, RunningProject, expect, expect_that
 
 VIEWS = "project/subscriptions/views.py"
 
@@ -87,15 +87,8 @@ def test_client_that_leaves_costs_nothing(project: RunningProject) -> None:
         with stream(project, str(uuid.uuid4())) as statuses:
             next(statuses)
 
-    def lookups_in_a_second() -> int:
-        before = project.calls("get")
-        time.sleep(1)
-        return project.calls("get") - before
-
-    eventually(
-        lookups_in_a_second,
-        lambda lookups: lookups < 5,
-        "the look-ups for clients that left have stopped",
+    project.expect_lookups_to_stop(
+        "clients that left",
         within=3,
         usually="something catches the cancellation and goes on, or the looking is a task "
         "of its own that nobody cancels",

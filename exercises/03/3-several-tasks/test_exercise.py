@@ -1,35 +1,22 @@
 """Chapter 3, exercise 3: one socket follows as many tasks as the client names."""
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
-from websockets.typing import Origin
 
-from course.testkit import Follower, NotAsExpected, RunningProject, eventually, expect, expect_that
+from course.testkit import Follower, RunningProject, expect, expect_that
+from course.testkit.sockets import expect_own_origin_alone, socket_at
 
 VIEWS = "project/ws/views.py"
+PATH = "/ws/task_statuses"
 
 
 @contextmanager
-def socket(project: RunningProject, origin: str = "") -> Iterator[Follower]:
-    __tracebackhide__ = True
-    url = project.url.replace("http", "ws") + "/ws/task_statuses"
-    try:
-        connection = connect(url, origin=Origin(origin or project.web.origin), close_timeout=2)
-    except InvalidStatus as refused:
-        raise NotAsExpected(
-            "the handshake at /ws/task_statuses is accepted",
-            f"HTTP {refused.response.status_code}",
-            "there is no WebSocket at that path (the server says 403 to that, too)",
-            VIEWS,
-        ) from None
-    with connection:
+def socket(project: RunningProject) -> Iterator[Follower]:
+    with socket_at(project.web, PATH) as connection:
         yield Follower(connection)
 
 
@@ -93,20 +80,7 @@ def test_other_messages_end_it(project: RunningProject, text: str | bytes) -> No
 
 def test_other_sites_are_refused(project: RunningProject) -> None:
     """A page of another origin cannot open it, and our own can."""
-    with socket(project):
-        pass
-    try:
-        with socket(project, "https://evil.example"):
-            seen = "it was opened"
-    except NotAsExpected as refused:
-        seen = refused.seen
-    expect(
-        "a handshake with Origin: https://evil.example",
-        seen,
-        "HTTP 403",
-        usually="dependencies belong to one route: this one needs check_origin, too",
-        look_at=VIEWS,
-    )
+    expect_own_origin_alone(project.web, PATH)
 
 
 def test_clients_that_leave_cost_nothing(project: RunningProject) -> None:
@@ -117,15 +91,8 @@ def test_clients_that_leave_cost_nothing(project: RunningProject) -> None:
                 follow(follower, str(uuid.uuid4()))
                 follower.next(within=2)
 
-    def lookups_in_a_second() -> int:
-        before = project.calls("get")
-        time.sleep(1)
-        return project.calls("get") - before
-
-    eventually(
-        lookups_in_a_second,
-        lambda lookups: lookups < 5,
-        "the look-ups for clients that left have stopped",
+    project.expect_lookups_to_stop(
+        "clients that left",
         within=3,
         usually="the coroutines that follow the tasks are not ended with the view",
         look_at=VIEWS,

@@ -3,37 +3,23 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
+from websockets.sync.client import ClientConnection
 
 from course.testkit import NotAsExpected, RunningProject, Web, eventually, expect, expect_that
+from course.testkit.sockets import expect_own_origin_alone, socket_at
 
 VIEWS = "project/ws/views.py"
+PATH = "/ws/all"
 PAGE = "project/subscriptions/views.py"
 
 
-@contextmanager
-def listening(web: Web, origin: str = "") -> Iterator[ClientConnection]:
-    __tracebackhide__ = True
-    url = web.url.replace("http", "ws") + "/ws/all"
-    try:
-        connection = connect(url, origin=Origin(origin or web.origin), close_timeout=2)
-    except InvalidStatus as refused:
-        raise NotAsExpected(
-            "the handshake at /ws/all is accepted",
-            f"HTTP {refused.response.status_code}",
-            "there is no WebSocket at that path (the server says 403 to that, too)",
-            VIEWS,
-        ) from None
-    with connection:
-        yield connection
+def listening(web: Web) -> AbstractContextManager[ClientConnection]:
+    return socket_at(web, PATH)
 
 
 def told(connection: ClientConnection, number: int, within: float) -> dict[str, dict[str, Any]]:
@@ -79,20 +65,7 @@ def test_every_end_is_told(project: RunningProject) -> None:
 
 def test_other_sites_are_refused(project: RunningProject) -> None:
     """A page of another origin cannot listen, and our own can."""
-    with listening(project.web):
-        pass
-    try:
-        with listening(project.web, "https://evil.example"):
-            seen = "it was opened"
-    except NotAsExpected as refused:
-        seen = refused.seen
-    expect(
-        "a handshake with Origin: https://evil.example",
-        seen,
-        "HTTP 403",
-        usually="dependencies belong to one route: this one needs check_origin, too",
-        look_at=VIEWS,
-    )
+    expect_own_origin_alone(project.web, PATH)
 
 
 def test_listeners_that_leave_leave_nothing(project: RunningProject) -> None:

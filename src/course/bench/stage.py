@@ -27,6 +27,7 @@ from course.processes import (
     redis_server,
     stop_all,
     wait_for,
+    worker_is_ready,
 )
 
 # What is measured from inside a worker, and the forwarder.
@@ -169,9 +170,7 @@ class Stage:
         self.wait_ready(app.web, lambda: answers(app.url))
 
     def wait_worker(self, app: App) -> None:
-        self.wait_ready(
-            app.worker, lambda: any(line.endswith(" ready.") for line in app.worker.lines)
-        )
+        self.wait_ready(app.worker, lambda: worker_is_ready(app.worker))
 
     def wait_ready(self, process: Process, is_ready: Callable[[], bool]) -> None:
         wait_for(lambda: is_ready() or process.exit_code is not None, START_LIMIT)

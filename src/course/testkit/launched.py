@@ -18,6 +18,7 @@ from course.processes import (
     project_environment,
     read_procfile,
     wait_for,
+    worker_is_ready,
 )
 from course.testkit.explain import why_it_did_not_start
 
@@ -87,11 +88,11 @@ class LaunchedProject:
         if "web" in names:
             self.wait_ready(self.web.process, lambda: answers(self.url))
         if "worker" in names:
-            self.wait_ready(self.worker, self.worker_is_ready)
+            self.wait_worker(self.worker)
         return self
 
-    def worker_is_ready(self) -> bool:
-        return any(line.endswith(" ready.") for line in self.worker.lines)
+    def wait_worker(self, worker: Process) -> None:
+        self.wait_ready(worker, lambda: worker_is_ready(worker))
 
     def launch(self, name: str, command: str, **settings: object) -> Process:
         ours = {

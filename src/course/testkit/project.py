@@ -192,6 +192,26 @@ class RunningProject(LaunchedProject):
         stats = self.redis.client.info("commandstats")
         return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
 
+    def expect_lookups_to_stop(
+        self, whose: str, *, within: float, usually: str, look_at: str
+    ) -> None:
+        """Fewer than five GETs in a second reach Redis: nobody looks for those who have left."""
+        __tracebackhide__ = True
+
+        def lookups_in_a_second() -> int:
+            before = self.calls("get")
+            time.sleep(1)
+            return self.calls("get") - before
+
+        eventually(
+            lookups_in_a_second,
+            lambda lookups: lookups < 5,
+            f"the look-ups for {whose} have stopped",
+            within=within,
+            usually=usually,
+            look_at=look_at,
+        )
+
 
 @contextmanager
 def running(
