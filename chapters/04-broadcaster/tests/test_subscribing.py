@@ -70,7 +70,7 @@ def test_clients_that_leave_leave_nothing(project: RunningProject) -> None:
 def test_lost_message_is_made_good(own_project: Callable[..., RunningProject]) -> None:
     """A message that is lost is made good by a look at the state, within 8 seconds."""
     project = own_project()  # with Broadcaster 0.3.1 a cut connection is never mended
-    task_id = project.subscribe("slow+1@example.com")
+    task_id = project.subscribe("slow+0.5@example.com")
     with project.follow(task_id) as follower:
         follower.next()
         # Whatever the worker publishes, the web process has no connection to hear it with.

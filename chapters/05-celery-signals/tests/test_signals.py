@@ -67,7 +67,7 @@ def test_unheard_message_is_made_good(own_project: Callable[..., RunningProject]
     project = own_project("newsletter", "web")
     with redis_server() as elsewhere:
         project.launch_worker(WS_MESSAGE_QUEUE=elsewhere.url)
-        with project.follow(project.subscribe("slow+1@example.com")) as follower:
+        with project.follow(project.subscribe("slow+0.2@example.com")) as follower:
             last = follower.until_final(
                 within=12,
                 usually="the view trusts messages alone: now and then it has to look by itself",
@@ -78,7 +78,7 @@ def test_unheard_message_is_made_good(own_project: Callable[..., RunningProject]
 def test_page_is_told_within_moments(project: RunningProject, patient_web: Web, page: Page) -> None:
     """The page shows the result within half a second of the task's end, in a few frames."""
     page.goto(patient_web.url)
-    page.get_by_label("e-mail").fill("slow+1@example.com")
+    page.get_by_label("e-mail").fill("slow+0.6@example.com")
     page.get_by_role("button").click()
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
     costs = re.compile("1 request, 1 socket, [23] frames")
