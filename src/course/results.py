@@ -105,7 +105,8 @@ class Results:
         for name in names:
             if row := self.rows.get(name):
                 style = "green" if row.passed == "yes" else "red"
-                rest = row.problem or row.first_failed
+                seen = f" Seen: {row.seen}" if row.passed != "yes" and row.seen else ""
+                rest = row.problem or row.first_failed + seen
                 cells = (row.project, row.chapter or "none", row.passed, row.ideas, rest)
                 table.add_row(
                     *(Text(cell, style if n == 2 else "") for n, cell in enumerate(cells))
