@@ -122,9 +122,22 @@ def test_bad_input_is_one_sentence(arguments: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_check_that_takes_too_long_is_a_result(tmp_path: Path) -> None:
+    """When the check's time is over, the idea under way has failed, and says so."""
+    main = (find_chapter("01").folder / "main.py").read_text()
+    slow = Edit("main.py", new=f"import time; time.sleep(1000)\n{main}")
+    copy_app(find_chapter("01").folder, tmp_path / "app", [slow])
+    result = check(ideas_of(find_chapter("01")), tmp_path / "app", limit=3)
+    assert result.problem == ""
+    assert result.exit_code == 1
+    assert result.first_failed
+    assert "limit of time" in result.first_failed.details["expected"]
+
+
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
-    """Ctrl-C in the middle: one sentence, and no process and no file is left."""
+def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path: Path) -> None:
+    """Ctrl-C in the middle, even twice: one sentence, and no process and no file is left."""
     app, temporary = tmp_path / "app", tmp_path / "tmp"
     temporary.mkdir()
     copy_app(find_chapter("01").folder, app, [])
@@ -136,7 +149,9 @@ def test_interrupt_ends_everything(number: signal.Signals, tmp_path: Path) -> No
     ours = psutil.Process(running.pid)
     assert wait_for(lambda: "uvicorn" in str([c.cmdline() for c in family(ours)]), 30)
     members = family(ours)
-    os.kill(running.pid, number)
+    for _ in range(times):
+        os.kill(running.pid, number)
+        wait_for(lambda: bool(members) and not is_alive(members[0]), 0.1)
     text = running.communicate(timeout=30)[0]
     assert running.returncode == 130, text
     assert "Interrupted" in text

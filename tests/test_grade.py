@@ -16,6 +16,7 @@ import pytest
 
 from course.chapters import ROOT, find_chapter
 from course.edits import Edit, copy_app
+from course.grade import ACCIDENT, Grader, fingerprint
 from course.processes import wait_for
 from course.results import COLUMNS, Results, ResultsProblem, Row
 
@@ -163,6 +164,36 @@ def test_rows_survive_a_cut_and_a_formula(tmp_path: Path) -> None:
     out.write_text(out.read_text() + "third,05,y")
     assert list(Results(out).rows) == ["=1+1", "second"]
     assert rows_of(out)["'=1+1"]["seen"] == "line one line two"
+
+
+def test_any_folder_name_is_a_name(tmp_path: Path) -> None:
+    """A name that is no UTF-8, or holds two spaces, has its row, and is done when it is done."""
+    submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
+    for name in (b"Jos\xe9", b"Anna  Lee", b"=1"):
+        Path(os.fsdecode(os.fsencode(submissions) + b"/" + name)).mkdir(parents=True)
+    done = grade(submissions, "--chapter", "01", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert sorted(rows_of(out)) == ["'=1", "Anna Lee", "Jos\ufffd"]
+    assert "3 of 3 are done already" in grade(submissions, "--chapter", "01", "--out", out).stdout
+
+
+def test_accident_of_the_machine_is_tried_again(tmp_path: Path) -> None:
+    """What could not be checked, for a full disk, say, is not done."""
+    results = Results(tmp_path / "results.csv")
+    (tmp_path / "one").mkdir()
+    grader = Grader(results, None)
+    row = Row("one", asked="highest", fingerprint=fingerprint(tmp_path / "one"))
+    results.add(row)
+    assert grader.is_done(tmp_path / "one")
+    row.problem = f"{ACCIDENT}: OSError: No space left on device"
+    results.add(row)
+    assert not grader.is_done(tmp_path / "one")
+
+
+def test_results_do_not_overwrite_themselves(tmp_path: Path) -> None:
+    """The CSV file cannot have the name of the XML file that is written beside it."""
+    with pytest.raises(ResultsProblem, match=r"name a \.csv file"):
+        Results(tmp_path / "results.xml")
 
 
 def test_foreign_file_is_not_overwritten(tmp_path: Path) -> None:

@@ -61,6 +61,54 @@ def test_next_start_tries_again(checkout: Path) -> None:
     assert "Setting up" in output
 
 
+@pytest.fixture
+def pretended_uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PATH with a `uv` that notes its calls and makes a Python that only speaks."""
+    folder = tmp_path_factory.mktemp("bin")
+    uv = folder / "uv"
+    uv.write_text(
+        f"""#!/bin/sh
+echo "$1" >> {folder}/calls
+[ "$1" = venv ] || exit 0
+sleep 0.5
+for path; do :; done
+mkdir -p "$path/bin"
+printf '#!/bin/sh\\necho handed over: "$@", no proxy for "$no_proxy"\\n' > "$path/bin/python"
+chmod +x "$path/bin/python"
+"""
+    )
+    uv.chmod(0o755)
+    return folder
+
+
+def start(checkout: Path, uv: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, checkout / "course", "run", "01"],
+        env=os.environ | {"PATH": f"{uv}{os.pathsep}{os.environ['PATH']}", "no_proxy": "intranet"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_two_terminals_set_up_once(checkout: Path, pretended_uv: Path) -> None:
+    """Both start at once: one sets up and says so on stderr, the other waits and finds all done."""
+    both = [start(checkout, pretended_uv) for _ in range(2)]
+    said = [process.communicate(timeout=30) for process in both]
+    words = "handed over: -P -m course run 01, no proxy for intranet,127.0.0.1,localhost\n"
+    assert [out for out, _ in said] == [words, words]
+    assert sum("Setting up" in errors for _, errors in said) == 1
+    assert (pretended_uv / "calls").read_text().split() == ["venv", "pip", "pip"]
+
+
+def test_moved_folder_is_set_up_again(checkout: Path, pretended_uv: Path) -> None:
+    """What is installed names the folder: after a move it is installed anew, and only then."""
+    for _ in range(2):
+        start(checkout, pretended_uv).communicate(timeout=30)
+    assert (pretended_uv / "calls").read_text().split() == ["venv", "pip", "pip"]
+    moved = checkout.rename(checkout.with_name("moved"))
+    start(moved, pretended_uv).communicate(timeout=30)
+    assert (pretended_uv / "calls").read_text().split() == ["venv", "pip", "pip"] * 2
+
+
 def test_missing_venv_module_is_said_in_a_sentence(checkout: Path, tmp_path: Path) -> None:
     """Debian's Python comes without venv: the launcher names the package that has it."""
     (tmp_path / "venv.py").write_text("raise SystemExit('No module named ensurepip')")

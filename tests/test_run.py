@@ -18,11 +18,13 @@ from course.chapters import ROOT, all_chapters
 from course.processes import (
     HOST,
     Process,
+    ProjectProblem,
     Redis,
     answers,
     free_port,
     is_free,
     project_environment,
+    read_procfile,
     wait_for,
 )
 from course.testkit import running
@@ -55,7 +57,7 @@ def text_of(process: Process) -> str:
     return "\n".join(process.lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
     """The page answers; a signal then leaves no process, no port and no file."""
     web, newsletter = free_port(), free_port()
@@ -81,6 +83,40 @@ def test_early_interrupt_ends_everything() -> None:
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(10) == 128 + signal.SIGINT, text_of(process)
         assert wait_for(lambda: gone(members), 5)
+
+
+def test_reader_of_the_log_may_end_first() -> None:
+    """`./course run | tee log`: Ctrl-C ends tee, too, and all processes all the same."""
+    ports = ["--port", str(free_port()), "--newsletter-port", str(free_port())]
+    running = subprocess.Popen(
+        [*COMMAND.split(), "--no-open", "01", *ports], cwd=ROOT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert running.stdout
+    while "The page is at" not in running.stdout.readline():
+        assert running.poll() is None
+    members = psutil.Process(running.pid).children(recursive=True)
+    assert len(members) >= 4
+    running.stdout.close()
+    os.kill(running.pid, signal.SIGINT)
+    assert running.wait(15) is not None
+    assert wait_for(lambda: gone(members), 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> None:
+    """`./course test`, ended in the middle, leaves no process and no file."""
+    command = f"{sys.executable} -m course test 01 -p no:cacheprovider -k page_waits"
+    process = Process("test", command, ROOT, os.environ | {"TMPDIR": str(tmp_path)})
+    try:
+        assert wait_for(lambda: "uvicorn" in str([m.cmdline() for m in family(process)]), 40)
+        members = family(process)
+        os.kill(process.pid, number)
+        assert process.wait(20) == 2, text_of(process)  # pytest's code for an interruption
+        assert wait_for(lambda: gone(members), 5), [m.cmdline() for m in members if m.is_running()]
+        assert not list(tmp_path.glob("course-*"))
+    finally:
+        process.kill()
 
 
 def test_dying_process_ends_the_rest(tmp_path: Path) -> None:
@@ -116,6 +152,43 @@ def test_redis_that_is_not_there_is_named() -> None:
         assert process.wait(20) == 2
         assert "No Redis answers" in text_of(process)
         assert "Traceback" not in text_of(process)
+
+
+@pytest.mark.parametrize("command", ["run 01", "doctor"])
+def test_redis_url_that_is_no_url_is_named(command: str) -> None:
+    """A REDIS_URL that is no address is one clear sentence, too."""
+    done = subprocess.run(
+        [sys.executable, "-m", "course", *command.split()], cwd=ROOT, check=False, timeout=60,
+        env=os.environ | {"REDIS_URL": "localhost:6379"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "REDIS_URL is no address of a Redis" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode
+
+
+@pytest.mark.parametrize(
+    ("procfile", "words"),
+    [
+        (b"web: a\nweb: b\n", "twice"),
+        ("web: a\n".encode("utf-16"), "UTF-8"),
+        (b"web: a\n", "newsletter, worker"),
+    ],
+)
+def test_bad_procfile_is_named(procfile: bytes, words: str, tmp_path: Path) -> None:
+    """What is wrong with a Procfile is said in a sentence."""
+    (tmp_path / "Procfile").write_bytes(procfile)
+    with pytest.raises(ProjectProblem, match=words):
+        read_procfile(tmp_path)
+
+
+def test_procfile_may_set_variables(tmp_path: Path) -> None:
+    """A line of a Procfile may begin with NAME=value, as honcho allows; a BOM is no harm."""
+    lines = "web: A=1 B=2 sh -c 'echo $A$B'\nworker: w\nnewsletter: n\n"
+    (tmp_path / "Procfile").write_text(lines, "utf-8-sig")
+    command = read_procfile(tmp_path)["web"]
+    process = Process("web", command, tmp_path, dict(os.environ))
+    assert process.wait(10) == 0
+    assert list(process.lines) == ["12"]
 
 
 def test_redis_url_is_used(tmp_path: Path) -> None:

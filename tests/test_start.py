@@ -7,7 +7,8 @@ import pytest
 
 from course.chapters import Chapter, all_chapters, find_chapter
 from course.diff import files_of
-from course.work import STATE, Progress, WorkProblem, start
+from course.edits import copy_app
+from course.work import STATE, Progress, WorkProblem, copy_start, start
 
 NOT_IN_WORK = {"tests", "README.md"}
 
@@ -38,6 +39,23 @@ def test_first_chapter_begins_as_a_bare_app(tmp_path: Path) -> None:
     assert files.keys() == app_of(find_chapter("01")).keys()
     assert "shared_task" not in files["project/subscriptions/tasks.py"]
     assert "task_status" not in files["project/subscriptions/views.py"]
+
+
+def test_changed_chapter_is_named(tmp_path: Path) -> None:
+    """Who has changed chapter 1 itself is told so, and how to put it back."""
+    copy = tmp_path / "01-polling"
+    copy_app(find_chapter("01").folder, copy, [])
+    (copy / "project" / "subscriptions" / "tasks.py").write_text("# mine\n")
+    changed = Chapter("01", "polling", copy, "")
+    with pytest.raises(WorkProblem, match=r"has been changed.*git stash"):
+        copy_start(changed, tmp_path / "work")
+
+
+def test_files_that_are_no_text_are_no_obstacle(tmp_path: Path) -> None:
+    """A picture is compared like a text, and what is hidden is no part of a chapter."""
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / ".DS_Store").write_bytes(b"\x00\xff")
+    assert list(files_of(tmp_path)) == ["picture.png"]
 
 
 def test_work_is_never_overwritten(tmp_path: Path) -> None:

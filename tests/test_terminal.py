@@ -32,6 +32,16 @@ IDS = [" ".join(words) or "course" for words, _ in ALL]
 QUICK = ("", "doctor", "diff 04 05", "hint 04", "run 99", "check 99", "completion bash")
 
 
+def test_brackets_are_text() -> None:
+    """What a message quotes is shown as it is, square brackets included."""
+    done = subprocess.run(
+        [*COURSE, "check", "01", "--project", "no [alt] [/b] folder"],
+        capture_output=True, text=True, cwd=ROOT, timeout=40, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no [alt] [/b] folder" in done.stderr
+
+
 def environment(**more: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     return kept | {"TERM": "xterm-256color", "COLUMNS": "120"} | more

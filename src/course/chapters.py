@@ -1,6 +1,5 @@
 """The chapters, as data read from their folders. Nothing here imports a chapter."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +39,8 @@ class Chapter:
 
 
 def all_chapters() -> list[Chapter]:
-    folders = sorted(folder for folder in CHAPTERS.iterdir() if re.match(r"\d\d-", folder.name))
-    return [read_chapter(folder) for folder in folders]
+    readmes = sorted(CHAPTERS.glob("[0-9][0-9]-*/README.md"))
+    return [read_chapter(readme.parent) for readme in readmes]
 
 
 def read_chapter(folder: Path) -> Chapter:

@@ -201,7 +201,7 @@ class Run:
 
     def end_what_takes_too_long(self, lanes: list[Lane]) -> None:
         """A test whose own limit does not end it, or a check that takes too long as a whole."""
-        for lane in lanes:
+        for lane in list(lanes):
             is_late = time.monotonic() > self.deadline
             if is_late or time.monotonic() > lane.began + 2 * IDEA_LIMIT:
                 if lane.running:
@@ -210,6 +210,7 @@ class Run:
                 elif not self.result.first_failed:
                     self.result.problem = "The tests did not come to an end in time."
                 self.family.end(lane.name)
+                lanes.remove(lane)  # its end is no news any more
 
 
 def ended_by_somebody(code: int) -> dict[str, str]:

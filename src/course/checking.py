@@ -57,7 +57,7 @@ def watch(console: Console, what: Chapter | Exercise, project: Path) -> None:
         before = stamps(project)
         result = check_once(console, what, project)
         if result.problem:
-            console.print(f"\n{result.problem}", soft_wrap=True)
+            console.print(f"\n{result.problem}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")
         for _ in changes_in(project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500):
             if stamps(project) != before:

@@ -1,7 +1,6 @@
 """The commands, and nothing else."""
 
 import os
-import subprocess
 import sys
 from importlib.util import find_spec
 from typing import Annotated
@@ -103,11 +102,12 @@ def run_tests(
         paths = [str(ROOT / "tests" / "test_notebooks.py")]
     elif chapter:
         try:
-            paths = [str(find_chapter(chapter).folder)]
+            paths = [str(find_chapter(chapter).folder.relative_to(ROOT))]
         except UnknownChapter as problem:
             raise fail(problem) from None
     command = [sys.executable, "-m", "pytest", *paths, *options]
-    raise typer.Exit(subprocess.run(command, cwd=ROOT, env=os.environ, check=False).returncode)
+    os.chdir(ROOT)
+    os.execv(command[0], command)  # a parent would kill it a moment after Ctrl-C, half-way
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -145,8 +145,7 @@ def docs(
         if not find_spec("pytest"):
             raise fail("The tests take the pictures. Run ./course test once: it installs them.")
         raise typer.Exit(take_screenshots())
-    what = ["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]
-    raise typer.Exit(mkdocs(*what))
+    mkdocs(*(["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]))
 
 
 @app.command("diff")

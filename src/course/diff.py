@@ -7,7 +7,7 @@ from pathlib import Path
 
 from course.chapters import Chapter
 
-IGNORED = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "README.md"}
+IGNORED = {"__pycache__", "README.md"}  # and what is hidden: caches, .DS_Store
 NEW_ITEM = re.compile(r"^- `([^`]+)`: (.+)$", re.MULTILINE)
 
 
@@ -22,10 +22,14 @@ class Change:
 def files_of(folder: Path) -> dict[str, str]:
     """The text of every file that belongs to a chapter, by its path there."""
     return {
-        path.relative_to(folder).as_posix(): path.read_text()
+        path.relative_to(folder).as_posix(): path.read_text("utf-8", errors="replace")
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not IGNORED & set(path.relative_to(folder).parts)
+        if path.is_file() and not any(map(is_ignored, path.relative_to(folder).parts))
     }
+
+
+def is_ignored(name: str) -> bool:
+    return name in IGNORED or name.startswith(".")
 
 
 def what_is_new(chapter: Chapter) -> dict[str, str]:

@@ -27,6 +27,11 @@ NOT_INHERITED = {
     "WS_MESSAGE_QUEUE",
     "NEWSLETTER_URL",
     "ALLOWED_ORIGINS",
+    "ALLOWED_HOSTS",
+    "WS_DEADLINE_SECONDS",
+    "WS_MOST_PER_CLIENT",
+    "WS_MOST_PER_TASK",
+    "CELERY_VISIBILITY_TIMEOUT",
     "COURSE_REQUIRE_BROWSER",
 }
 ENDING = 5.0  # seconds
@@ -37,8 +42,9 @@ class Family:
 
     def __init__(self) -> None:
         self.mark = uuid.uuid4().hex
-        self.folder = Path(tempfile.mkdtemp(prefix="course-check-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="course-check-")).resolve()
         self.children: list[subprocess.Popen[bytes]] = []
+        self.is_over = False
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +58,8 @@ class Family:
 
     def launch(self, command: list[str], name: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a command. `name` is a part of its mark: end(name) ends it and its children."""
+        if self.is_over:
+            raise RuntimeError("this check has been ended")
         env = {
             key: value
             for key, value in os.environ.items()
@@ -79,6 +87,11 @@ class Family:
             with suppress(psutil.Error):
                 found |= {child.pid: child for child in process.children(recursive=True)}
         return list(found.values())
+
+    def end_for_good(self) -> None:
+        """End them, and start nothing more, whoever asks for it in another thread."""
+        self.is_over = True
+        self.end()
 
     def end(self, name: str = "") -> None:
         """Kill them. All are stopped first, so that none can start another meanwhile."""

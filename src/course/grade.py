@@ -14,10 +14,18 @@ from course.check import PASSED, Result, check
 from course.family import Family
 from course.guard import Guard
 from course.ideas import START, Idea, ideas_of
-from course.results import Results, Row
+from course.results import Results, Row, plain
 
+ACCIDENT = "could not be checked"  # the machine's fault, not the project's
 LIMIT = 75.0  # seconds for one check of one project
-NOT_COPIED = (".git", ".venv", "venv", "node_modules", "__pycache__", ".*_cache")
+NO_PART_OF_IT = shutil.ignore_patterns(
+    ".git", ".venv", "venv", "node_modules", "__pycache__", ".*_cache"
+)
+
+
+def name_of(project: Path) -> str:
+    """The folder's name as its row has it: the bytes of some are no UTF-8."""
+    return plain(os.fsencode(project.name).decode("utf-8", "replace")).removeprefix("'")
 
 
 def projects_in(folder: Path) -> list[Path]:
@@ -35,8 +43,10 @@ class Grader:
 
     def is_done(self, project: Path) -> bool:
         """Was this very project graded by an earlier run, and asked the same?"""
-        row = self.results.rows.get(project.name)
-        return bool(row and row.asked == self.asked and row.fingerprint == fingerprint(project))
+        row = self.results.rows.get(name_of(project))
+        if not row or row.problem.startswith(ACCIDENT):
+            return False
+        return row.asked == self.asked and row.fingerprint == fingerprint(project)
 
     def grade_all(self, projects: list[Path], jobs: int, on_done: Callable[[Row], None]) -> None:
         """Grade them; KeyboardInterrupt ends what runs, and what has been written stays."""
@@ -51,19 +61,19 @@ class Grader:
                 self.is_over.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 for family in list(self.families):
-                    family.end()
+                    family.end_for_good()
                 raise
             finally:
                 with suppress(OSError):
                     self.results.write_junit()
 
     def grade(self, project: Path) -> Row:
-        row = Row(project.name, asked=self.asked)
+        row = Row(name_of(project), asked=self.asked)
         try:
             row.fingerprint = fingerprint(project)
             self.fill(row, root_of(project))
         except Exception as error:  # one project's row, and no other's
-            row.problem = f"could not be checked: {type(error).__name__}: {error}"
+            row.problem = f"{ACCIDENT}: {type(error).__name__}: {error}"
         return row
 
     def fill(self, row: Row, project: Path) -> None:
@@ -104,8 +114,7 @@ class Grader:
             self.families.add(family)
             try:
                 copy = family.folder / "project"
-                ignore = shutil.ignore_patterns(*NOT_COPIED)
-                shutil.copytree(project, copy, symlinks=True, ignore=ignore)
+                shutil.copytree(project, copy, symlinks=True, ignore=NO_PART_OF_IT)
                 with Guard(family) as guard:
                     result = check(
                         ideas, copy, lanes=1, stop_at_first=stop_at_first, limit=LIMIT,
@@ -138,7 +147,7 @@ def fingerprint(project: Path) -> str:
     """Changes when a file of the project does. Links are not followed."""
     found = hashlib.sha256()
     for parent, folders, files in os.walk(project):
-        folders[:] = sorted(name for name in folders if name not in NOT_COPIED)
+        folders[:] = sorted(set(folders) - NO_PART_OF_IT(parent, folders))
         for name in sorted(files):
             path = Path(parent) / name
             found.update(str(path.relative_to(project)).encode("utf-8", "replace"))

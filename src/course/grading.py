@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from course.chapters import Chapter
-from course.grade import Grader, projects_in
+from course.grade import Grader, name_of, projects_in
 from course.results import Results, Row
 from course.work import WorkProblem
 
@@ -20,8 +20,6 @@ def grade_folder(
     projects = projects_in(folder)
     if not projects:
         raise WorkProblem(f"{folder} holds no projects: each is a folder of its own in it.")
-    if out.resolve().is_relative_to(folder.resolve() / out.name) and out.is_dir():
-        raise WorkProblem(f"{out} is a folder.")
     grader = Grader(Results(out), chapter)
     left = [project for project in projects if not grader.is_done(project)]
     console.print("This runs the students' code, with your rights: see ./course grade --help.")
@@ -36,5 +34,5 @@ def grade_folder(
             progress.update(bar, advance=1, description=row.project[:30])
 
         grader.grade_all(left, jobs, done)
-    console.print(grader.results.table([project.name for project in projects]))
+    console.print(grader.results.table([name_of(project) for project in projects]))
     console.print(f"\nIn {out}, and as JUnit XML in {out.with_suffix('.xml')}.", soft_wrap=True)

@@ -4,7 +4,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.chapters import Chapter, all_chapters
+from course.chapters import ROOT, Chapter, all_chapters
 
 THOROUGH = "pytest.mark.thorough"  # in a file whose tests ask more than a reader's own work need do
 NOT_IN_CHECK = "not_in_check"  # the marker of tests that `./course test` runs and `check` does not
@@ -21,7 +21,8 @@ class Idea:
     @property
     def node(self) -> str:
         """Its name for pytest."""
-        return f"{self.file}::{self.key}"
+        # Relative: in an absolute one, pytest would take a folder's "[" for a parameter.
+        return f"{self.file.relative_to(ROOT)}::{self.key}"
 
 
 def ideas_of(chapter: Chapter) -> list[Idea]:

@@ -12,7 +12,6 @@ import ast
 import difflib
 import re
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from markdown import Extension, Markdown
@@ -127,9 +126,3 @@ def diagram(source: str, *arguments: Any, **options: Any) -> str:
 
 def makeExtension(**options: Any) -> IncludeExtension:
     return IncludeExtension(**options)
-
-
-def chapter_files(text: str) -> list[Path]:
-    """The files that a page includes."""
-    found = [match for line in text.splitlines() if (match := INCLUDE.match(line))]
-    return [find_chapter(match["number"]).folder / match["path"] for match in found]

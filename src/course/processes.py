@@ -59,10 +59,13 @@ def read_procfile(project: Path) -> dict[str, str]:
     """Return the commands that the project's Procfile names, by process name."""
     file = project / "Procfile"
     try:
-        text = file.read_text()
+        commands = dict(parse_procfile(file.read_text("utf-8-sig")).processes)
     except OSError as error:
         raise ProjectProblem(f"{file} cannot be read: {error.strerror}.") from error
-    commands = dict(parse_procfile(text).processes)
+    except UnicodeDecodeError as error:
+        raise ProjectProblem(f"{file} is no UTF-8 text: save it as that.") from error
+    except AssertionError as error:  # so honcho says it
+        raise ProjectProblem(f"{file} names a process twice.") from error
     if missing := {"web", "worker", "newsletter"} - commands.keys():
         raise ProjectProblem(f"{file} has no line for: {', '.join(sorted(missing))}.")
     return commands
@@ -94,7 +97,7 @@ class Process:
         # With exec there is no shell left between us and the server: our signals reach it.
         is_simple = not set("&|;()") & set(command)
         self._popen = subprocess.Popen(
-            f"exec {command}" if is_simple else command,
+            f"exec env {command}" if is_simple else command,  # env: it may begin with NAME=value
             shell=True,
             cwd=cwd,
             env=env,
@@ -245,7 +248,10 @@ class Redis:
 @contextmanager
 def redis_server() -> Iterator[Redis]:
     """The Redis at REDIS_URL if that is set, else one of our own. Raises RedisProblem."""
-    server = Redis(os.environ.get("REDIS_URL"))
+    try:
+        server = Redis(os.environ.get("REDIS_URL") or None)
+    except ValueError as error:
+        raise RedisProblem(f"REDIS_URL is no address of a Redis. {error}") from error
     try:
         yield server.start()
     finally:

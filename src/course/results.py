@@ -41,19 +41,21 @@ class Results:
     """Rows in a file, each written as soon as it is there."""
 
     def __init__(self, path: Path) -> None:
+        if path.suffix in (".xml", ".new"):
+            raise ResultsProblem(f"{path}: name a .csv file; the JUnit XML is written beside it.")
         self.path = path
         self.rows: dict[str, Row] = {}
         try:
             if path.exists() and path.stat().st_size:
                 self.read()
             else:
-                with path.open("w", newline="") as file:
+                with path.open("w", newline="", encoding="utf-8") as file:
                     csv.writer(file).writerow(COLUMNS)
         except OSError as error:
             raise ResultsProblem(f"{path} cannot be written: {error.strerror}.") from error
 
     def read(self) -> None:
-        with self.path.open(newline="", errors="replace") as file:
+        with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames != COLUMNS:
                 raise ResultsProblem(
@@ -67,7 +69,7 @@ class Results:
 
     def write_anew(self) -> None:
         fresh = self.path.with_suffix(".new")
-        with fresh.open("w", newline="") as file:
+        with fresh.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(asdict(row) for row in self.rows.values())
@@ -78,7 +80,7 @@ class Results:
         self.rows[row.project] = Row(**{key: plain(text) for key, text in asdict(row).items()})
         if not is_new:
             return self.write_anew()
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(asdict(self.rows[row.project]))
             file.flush()
             os.fsync(file.fileno())

@@ -1,16 +1,13 @@
 """`./course run`: a chapter's processes under one log, until Ctrl-C or until one of them ends."""
 
 import os
-import signal
 import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
@@ -26,6 +23,7 @@ from course.processes import (
     redis_server,
     stop_all,
 )
+from course.signals import Ended, signals_as_flag
 
 LAST_LINES = 12
 
@@ -42,7 +40,7 @@ class Log:
         self._lock = threading.Lock()
 
     def line(self, name: str, text: str) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError):  # `| tee` may have ended, by the same Ctrl-C
             if name not in self._colour_of:
                 self._colour_of[name] = next(self._colours)
             colour = self._colour_of[name]
@@ -84,28 +82,6 @@ def run_project(project: Path, web_port: int, newsletter_port: int, open_page: b
         finally:
             log.say("ending all processes")
             stop_all(processes)
-
-
-class Ended:
-    """Which signal has asked us to end, if any."""
-
-    number: int | None = None
-
-
-@contextmanager
-def signals_as_flag() -> Iterator[Ended]:
-    """Note SIGINT and SIGTERM instead of being interrupted anywhere, and half-way."""
-    ended = Ended()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        ended.number = number
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def watch(processes: list[Process], page: str, log: Log, ended: Ended, open_page: bool) -> int:

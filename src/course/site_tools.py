@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import NoReturn
 
 from course.chapters import ROOT, Chapter, all_chapters
 
@@ -12,12 +13,13 @@ SCREENSHOTS = ROOT / "docs" / "assets" / "screenshots"
 MADE_FROM = SCREENSHOTS / "made-from.json"
 
 
-def mkdocs(*arguments: str) -> int:
-    """Run MkDocs, and return its exit code."""
+def mkdocs(*arguments: str) -> NoReturn:
+    """Become MkDocs."""
     # Material announces its successor at each start; requirements/docs.in holds the versions.
     env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     command = [sys.executable, "-m", "mkdocs", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+    os.chdir(ROOT)
+    os.execve(command[0], command, env)
 
 
 def take_screenshots() -> int:

@@ -1,5 +1,6 @@
 """A change to a file that several chapters share, carried into all of them."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,9 @@ def fate_of(root: Path, path: Path, head: bytes, before: bytes, now: bytes) -> C
 def in_head(root: Path, path: Path) -> bytes | None:
     """What git's last commit has at this path; None: nothing."""
     command = ["git", "-C", str(root), "cat-file", "-p", f"HEAD:./{path.as_posix()}"]
+    env = os.environ | {"LC_ALL": "C"}  # what git says is looked at, below
     try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=30)
+        done = subprocess.run(command, capture_output=True, check=False, timeout=30, env=env)
     except FileNotFoundError:
         raise SpreadProblem("git is not installed, and only git knows what was the same.") from None
     if b"not a git repository" in done.stderr:

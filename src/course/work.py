@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from course.chapters import ROOT, Chapter, all_chapters
-from course.edits import Edit, copy_app
+from course.edits import Edit, EditProblem, copy_app
 from course.exercises import Exercise, exercises_of
 
 WORK = ROOT / "work"
@@ -64,7 +64,13 @@ def copy_start(chapter: Chapter, target: Path) -> None:
         copy_app(before[-1].folder, target, [])
     else:
         edits = tomllib.loads(BARE.read_text())["edit"]
-        copy_app(chapter.folder, target, [Edit.read(edit) for edit in edits])
+        try:
+            copy_app(chapter.folder, target, [Edit.read(edit) for edit in edits])
+        except EditProblem as problem:
+            raise WorkProblem(
+                f"{shown(chapter.folder)} has been changed, and work/ is made from it. Put it "
+                f"back: git stash -- {shown(chapter.folder)} keeps the change, and takes it away."
+            ) from problem
 
 
 def moved_aside(path: Path) -> Path:

@@ -11,7 +11,8 @@ from rich.text import Text
 from course import work
 from course.chapters import UnknownChapter, find_chapter
 from course.exercises import UnknownExercise, find_work, ideas_to_check
-from course.terminal import ChapterArgument, console, ended_by_signals, fail
+from course.signals import ended_by_signals
+from course.terminal import ChapterArgument, console, fail
 
 
 def start(
@@ -121,7 +122,7 @@ def grade(
         found = find_chapter(chapter) if chapter else None
         with ended_by_signals():
             grade_folder(console, folder, found, jobs, out)
-    except (UnknownChapter, work.WorkProblem, ResultsProblem) as problem:
+    except (UnknownChapter, work.WorkProblem, ResultsProblem, OSError) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:
         words = f"Interrupted. What was done is in {out}; the same command goes on from there."

@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins", mode="before")
     @classmethod
     def split(cls, origins: str | list[str]) -> list[str]:
-        return origins.split(",") if isinstance(origins, str) else origins
+        listed = origins.split(",") if isinstance(origins, str) else origins
+        return [origin.strip() for origin in listed if origin.strip()]
 
     @field_validator("ws_message_queue")
     @classmethod

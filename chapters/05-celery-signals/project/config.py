@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def split(cls, names: str | list[str]) -> list[str]:
-        return names.split(",") if isinstance(names, str) else names
+        listed = names.split(",") if isinstance(names, str) else names
+        return [name.strip() for name in listed if name.strip()]
 
     @field_validator("ws_message_queue")
     @classmethod

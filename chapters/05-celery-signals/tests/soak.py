@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
@@ -136,7 +137,8 @@ class Soak:
     async def kill_pool_process(self) -> None:
         pool = psutil.Process(self.project.worker.pid).children()
         if pool:
-            self.random.choice(pool).kill()
+            with suppress(psutil.NoSuchProcess):  # the worker may just have died by itself
+                self.random.choice(pool).kill()
 
     async def kill_worker(self) -> None:
         self.project.worker.kill()

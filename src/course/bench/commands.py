@@ -13,7 +13,6 @@ from course.bench.console import (
     Steps,
     chapter_numbers,
     console,
-    fail,
     finish,
     kept_when_interrupted,
     problems_in_one_sentence,
@@ -21,6 +20,7 @@ from course.bench.console import (
     write_all,
     write_part,
 )
+from course.terminal import fail
 
 bench_app = typer.Typer(
     add_completion=False,

@@ -1,30 +1,22 @@
 """What the commands `bench` and `race` share: one sentence for a problem, progress, files."""
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from course.chapters import UnknownChapter, all_chapters, find_chapter
+from course.signals import ended_by_signals
+from course.terminal import fail
 
 TEXT_WIDTH = 110  # without a terminal
 console = Console(highlight=False, width=None if sys.stdout.isatty() else TEXT_WIDTH)
 INTERRUPTED = 130
-
-
-def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
-    Console(stderr=True, highlight=False).print(
-        f"[red]Error:[/] {escape(str(problem))}", soft_wrap=True
-    )
-    return typer.Exit(code)
 
 
 @contextmanager
@@ -36,12 +28,9 @@ def problems_in_one_sentence() -> Iterator[None]:
     from course.bench.report import UnwritableFolder
     from course.processes import ProjectProblem, RedisProblem
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        with ended_by_signals():
+            yield
     except (UnknownChapter, ProjectProblem, RedisProblem, UnwritableFolder) as problem:
         raise fail(problem) from None
     except redis.RedisError as problem:
@@ -50,8 +39,6 @@ def problems_in_one_sentence() -> Iterator[None]:
         ) from None
     except (OSError, CeleryError) as problem:
         raise fail(f"The measuring broke off and is lost: {problem!r}") from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def chapter_numbers(text: str) -> list[str]:

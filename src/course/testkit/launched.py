@@ -164,7 +164,7 @@ class LaunchedProject:
         port = self.ports.get(process)
 
         def listens_elsewhere() -> bool:
-            found = [line for line in process.lines if "running on http://" in line]
+            found = [line for line in list(process.lines) if "running on http://" in line]
             return bool(port and found and f":{port}" not in found[-1])
 
         wait_for(

@@ -1,6 +1,7 @@
 """The pytest plugin: which project is under test, and the fixtures that give tests access to it."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from course.doctor import find_browser, how_to_get_a_browser
 from course.ideas import NOT_IN_CHECK
 from course.processes import ProjectProblem
+from course.signals import ended_by_signals
 from course.testkit import report
 from course.testkit.expect import NotAsExpected
 from course.testkit.launched import DidNotStart
@@ -29,6 +31,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{NOT_IN_CHECK}: `./course check` leaves this test out")
     report.pytest_configure(config)
+    if threading.current_thread() is threading.main_thread():
+        until_the_end = ExitStack()
+        until_the_end.enter_context(ended_by_signals())
+        config.add_cleanup(until_the_end.close)
     # After pytest-playwright, whose fixtures some of these replace.
     if config.pluginmanager.hasplugin("playwright"):
         from course.testkit import browser

@@ -1,0 +1,52 @@
+"""How a command is ended: by Ctrl-C, by SIGTERM, or by a terminal that is closed (SIGHUP)."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Ended:
+    """Which signal has asked us to end, if any."""
+
+    number: int | None = None
+
+
+@contextmanager
+def at_the_end(handler: Handler) -> Iterator[None]:
+    """Have the handler called for each of them; what nohup has had ignored stays ignored."""
+    heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
+def signals_as_flag() -> Iterator[Ended]:
+    """Note the signal instead of being interrupted anywhere, and half-way."""
+    ended = Ended()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        ended.number = number
+
+    with at_the_end(note):
+        yield ended
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt, once: the clean-up that follows is not interrupted in its turn."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    with at_the_end(interrupt):
+        yield
