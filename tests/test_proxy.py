@@ -3,11 +3,13 @@
 import shutil
 import ssl
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
@@ -33,11 +35,11 @@ def project() -> Iterator[RunningProject]:
         yield project
 
 
-@pytest.fixture
-def port(project: RunningProject, tmp_path: Path) -> int:
-    """The port of nginx, with the configuration as it is but for the ports."""
+def start_nginx(project: RunningProject, tmp_path: Path, without: str = "no such line") -> int:
+    """The port of nginx, with the configuration as it is but for the ports, or a line less."""
     port = free_port()
-    nginx = (ROOT / "deploy" / "nginx.conf").read_text().replace("8443", str(port))
+    lines = (ROOT / "deploy" / "nginx.conf").read_text().replace("8443", str(port)).splitlines()
+    nginx = "\n".join(line for line in lines if without not in line)
     (tmp_path / "nginx.conf").write_text(nginx)
     web = (ROOT / "docs" / "under" / "files" / "web.conf").read_text()
     for number, one in zip(("8010", "8020"), project.webs, strict=True):
@@ -53,11 +55,33 @@ def port(project: RunningProject, tmp_path: Path) -> int:
     return port
 
 
-def test_two_web_processes_behind_nginx(project: RunningProject, port: int) -> None:
+def trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+@pytest.mark.parametrize(
+    ("without", "status", "log"),
+    [("Host $http_host", 400, '" 400'), ("Upgrade $http_upgrade", 404, "404 Not Found")],
+)
+def test_line_that_decides(
+    project: RunningProject, tmp_path: Path, without: str, status: int, log: str
+) -> None:
+    """Without it the handshake fails as the site says."""
+    port = start_nginx(project, tmp_path, without)
+    url = f"wss://{HOST}:{port}/ws/task_status/{uuid.uuid4()}"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(url, origin=Origin(f"https://{HOST}:{port}"), ssl=trusting())
+    assert refused.value.response.status_code == status
+    lines = [line for web in project.webs for line in list(web.process.lines)]
+    assert any("/ws/task_status/" in line and log in line for line in lines), lines
+
+
+def test_two_web_processes_behind_nginx(project: RunningProject, tmp_path: Path) -> None:
     """Four sockets over TLS go to the two web processes in turn, and all are told the end."""
+    port = start_nginx(project, tmp_path)
     task_id = project.subscribe("slow+1.5@example.com")
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     with ExitStack() as stack:
         followers = [
             Follower(
@@ -65,7 +89,7 @@ def test_two_web_processes_behind_nginx(project: RunningProject, port: int) -> N
                     connect(
                         f"wss://{HOST}:{port}/ws/task_status/{task_id}",
                         origin=Origin(f"https://{HOST}:{port}"),
-                        ssl=trusting,
+                        ssl=trusting(),
                     )
                 )
             )
