@@ -222,7 +222,7 @@ def test_lab_uses_the_courses_own_kernel(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(os, "execve", lambda *arguments: started.append(arguments))
     CliRunner().invoke(app, ["lab", "--no-browser"])
     [(python, command, env)] = started
-    assert command[:4] == [python, "-m", "jupyterlab", str(ROOT / "notebooks")]
+    assert command[:5] == [python, "-P", "-m", "jupyterlab", str(ROOT / "notebooks")]
     assert "--no-browser" in command
     assert kernel_folder(env).is_relative_to(sys.prefix)
 

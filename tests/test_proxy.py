@@ -97,7 +97,9 @@ def test_two_web_processes_behind_nginx(project: RunningProject, tmp_path: Path)
         ]
         states = [follower.until_final()["state"] for follower in followers]
     expect("the last states", states, ["SUCCESS"] * 4)
-    sockets = [sum("[accepted]" in line for line in web.process.lines) for web in project.webs]
+    sockets = [
+        sum("[accepted]" in line for line in list(web.process.lines)) for web in project.webs
+    ]
     expect_that(sockets == [2, 2], "two sockets at each web process", sockets)
 
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from course.chapters import ROOT, all_chapters
+from course.doctor import find_browser
 from course.processes import (
     HOST,
     Process,
@@ -27,9 +28,22 @@ from course.processes import (
     read_procfile,
     wait_for,
 )
+from course.signals import ENDING
 from course.testkit import running
+from course.testkit.explain import why_it_did_not_start
 
 COMMAND = f"{sys.executable} -m course run"
+
+
+@pytest.fixture(autouse=True)
+def signals_are_heard() -> Iterator[None]:
+    """Under nohup, too: what is ignored here would be ignored by what is started here."""
+    ignored = [number for number in ENDING if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -99,14 +113,15 @@ def test_reader_of_the_log_may_end_first() -> None:
     assert len(members) >= 4
     running.stdout.close()
     os.kill(running.pid, signal.SIGINT)
-    assert running.wait(15) is not None
+    assert running.wait(15) == 130
     assert wait_for(lambda: gone(members), 5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     """`./course test`, ended in the middle, leaves no process and no file."""
-    command = f"{sys.executable} -m course test 01 -p no:cacheprovider -k page_waits"
+    which = "page_waits" if find_browser() else "project_starts"
+    command = f"{sys.executable} -m course test 01 -p no:cacheprovider -k {which}"
     process = Process("test", command, ROOT, os.environ | {"TMPDIR": str(tmp_path)})
     try:
         assert wait_for(lambda: "uvicorn" in str([m.cmdline() for m in family(process)]), 40)
@@ -189,6 +204,15 @@ def test_procfile_may_set_variables(tmp_path: Path) -> None:
     process = Process("web", command, tmp_path, dict(os.environ))
     assert process.wait(10) == 0
     assert list(process.lines) == ["12"]
+
+
+@pytest.mark.parametrize("command", ["uvicorm main:app", "A=1 uvicorm main:app"])
+def test_mistyped_command_is_explained(command: str, tmp_path: Path) -> None:
+    """A program that does not exist: the reason, whichever shell or program says so."""
+    process = Process("web", command, tmp_path, dict(os.environ))
+    code = process.wait(10)
+    reason = why_it_did_not_start("web", code, list(process.lines), tmp_path, None, 10)
+    assert "the Procfile's command does not exist here" in reason.usually, reason
 
 
 def test_redis_url_is_used(tmp_path: Path) -> None:

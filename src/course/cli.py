@@ -116,7 +116,7 @@ def lab(context: typer.Context) -> None:
 
     Example: ./course lab --no-browser --port 8899
     """
-    command = [sys.executable, "-m", "jupyterlab", str(ROOT / "notebooks"), *context.args]
+    command = [sys.executable, "-P", "-m", "jupyterlab", str(ROOT / "notebooks"), *context.args]
     if os.geteuid() == 0:  # in a container; it listens on loopback, and asks for a token
         command.append("--allow-root")
     # This Python's own kernel, whatever kernels the user has elsewhere.

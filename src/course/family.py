@@ -70,6 +70,8 @@ class Family:
             command, env=env, stdin=subprocess.DEVNULL, start_new_session=True, **options
         )
         self.children.append(child)
+        if self.is_over:  # since we looked
+            self.end()
         return child
 
     def members(self, name: str = "") -> list[psutil.Process]:

@@ -25,7 +25,7 @@ NO_PART_OF_IT = shutil.ignore_patterns(
 
 def name_of(project: Path) -> str:
     """The folder's name as its row has it: the bytes of some are no UTF-8."""
-    return plain(os.fsencode(project.name).decode("utf-8", "replace")).removeprefix("'")
+    return plain(os.fsencode(project.name).decode("utf-8", "backslashreplace")).removeprefix("'")
 
 
 def projects_in(folder: Path) -> list[Path]:
@@ -51,8 +51,8 @@ class Grader:
     def grade_all(self, projects: list[Path], jobs: int, on_done: Callable[[Row], None]) -> None:
         """Grade them; KeyboardInterrupt ends what runs, and what has been written stays."""
         with ThreadPoolExecutor(jobs) as pool:
-            running = [pool.submit(self.grade, project) for project in projects]
             try:
+                running = [pool.submit(self.grade, project) for project in projects]
                 for future in as_completed(running):
                     row = future.result()
                     self.results.add(row)
@@ -113,6 +113,8 @@ class Grader:
         with Family() as family:
             self.families.add(family)
             try:
+                if self.is_over.is_set():  # set before the families are ended: none is missed
+                    raise KeyboardInterrupt
                 copy = family.folder / "project"
                 shutil.copytree(project, copy, symlinks=True, ignore=NO_PART_OF_IT)
                 with Guard(family) as guard:

@@ -5,6 +5,7 @@ so that ending it ends its children too.
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -96,8 +97,9 @@ class Process:
         self.lines: deque[str] = deque(maxlen=400)
         # With exec there is no shell left between us and the server: our signals reach it.
         is_simple = not set("&|;()") & set(command)
+        start = "exec env" if re.match(r"[A-Za-z_]\w*=", command) else "exec"  # A=1 command
         self._popen = subprocess.Popen(
-            f"exec env {command}" if is_simple else command,  # env: it may begin with NAME=value
+            f"{start} {command}" if is_simple else command,
             shell=True,
             cwd=cwd,
             env=env,

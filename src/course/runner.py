@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 import webbrowser
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -40,11 +39,14 @@ class Log:
         self._lock = threading.Lock()
 
     def line(self, name: str, text: str) -> None:
-        with self._lock, suppress(OSError):  # `| tee` may have ended, by the same Ctrl-C
+        with self._lock:
             if name not in self._colour_of:
                 self._colour_of[name] = next(self._colours)
             colour = self._colour_of[name]
-            self._printer.write(Message("line", text, datetime.now(), name, colour))
+            try:
+                self._printer.write(Message("line", text, datetime.now(), name, colour))
+            except BrokenPipeError:  # `| tee` has ended, by the same Ctrl-C: nobody reads any more
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def say(self, text: str) -> None:
         self.line("course", text)

@@ -1,11 +1,13 @@
 """How a command is ended: by Ctrl-C, by SIGTERM, or by a terminal that is closed (SIGHUP)."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REPEATED = 10.0  # seconds in which another signal is the same wish once more
 Handler = Callable[[int, FrameType | None], None]
 
 
@@ -41,12 +43,14 @@ def signals_as_flag() -> Iterator[Ended]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Raise KeyboardInterrupt, once: the clean-up that follows is not interrupted in its turn."""
+    """Raise KeyboardInterrupt. An impatient second signal does not interrupt the clean-up."""
+    quiet_until = 0.0
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in ENDING:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal quiet_until
+        if time.monotonic() >= quiet_until:
+            quiet_until = time.monotonic() + REPEATED
+            raise KeyboardInterrupt
 
     with at_the_end(interrupt):
         yield

@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from course.chapters import ROOT, Chapter, all_chapters
+from course.signals import at_the_end
 
 SCREENSHOTS = ROOT / "docs" / "assets" / "screenshots"
 MADE_FROM = SCREENSHOTS / "made-from.json"
@@ -27,7 +28,9 @@ def take_screenshots() -> int:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     env = os.environ | {"COURSE_SCREENSHOTS": str(SCREENSHOTS), "COURSE_REQUIRE_BROWSER": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "tests/test_ladder.py", "-k", "costs"]
-    code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+    tests = subprocess.Popen(command, cwd=ROOT, env=env)
+    with at_the_end(lambda number, frame: tests.send_signal(number)):  # they end what they started
+        code = tests.wait()
     if code == 0:
         MADE_FROM.write_text(json.dumps(looks(), indent=2) + "\n")
     return code

@@ -43,7 +43,7 @@ def completion(
     """
     # The way of Click and Typer: asked by this variable, the program prints the script.
     env = {**os.environ, "_COURSE_COMPLETE": f"source_{shell}"}
-    command = [sys.executable, "-m", "course"]
+    command = [sys.executable, "-P", "-m", "course"]
     script = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
     # zsh and fish go by a command's last part, whatever path was typed.
     print(re.sub(r"(compdef \w+|--command) \./course", r"\1 course", script).strip())
