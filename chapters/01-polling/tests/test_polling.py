@@ -97,13 +97,13 @@ def test_each_question_costs_a_lookup(project: RunningProject) -> None:
     """What is still wrong: every question is a request, and a look-up in Redis."""
     task_id = project.subscribe("slow+0.2@example.com")
     project.until_final(task_id)
-    before = project.calls("get")
-    for _ in range(10):
-        project.status(task_id)
-    lookups = project.calls("get") - before
+    with project.watch_lookups(task_id) as lookups:
+        for _ in range(10):
+            project.status(task_id)
+        asked = lookups()
     expect(
         "the look-ups in Redis for ten questions",
-        lookups,
+        asked,
         10,
         usually="the view keeps answers, or makes an AsyncResult more than once for each",
         look_at="project/subscriptions/views.py",

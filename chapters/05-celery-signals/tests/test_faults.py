@@ -74,6 +74,26 @@ def tasks(project: RunningProject, number: int, seconds: float) -> list[str]:
 class TestRedis:
     """What can happen to Redis."""
 
+    def test_who_came_in_vain_leaves_nothing(self, own: RunningProject) -> None:
+        """Who came while Redis was away, and never again, is not subscribed when it is back."""
+        patient = own.web_with(WS_HEARTBEAT_SECONDS="60")
+        with own.follow(str(uuid.uuid4()), patient) as stays:
+            stays.next()
+            (channel,) = own.channels()
+            own.redis.kill()
+            for _ in range(5):
+                with own.follow(str(uuid.uuid4()), patient) as turned_away:
+                    expect("the close code", turned_away.close_code(), 1012, look_at=VIEWS)
+            own.redis.start()
+            eventually(own.channels, bool, "who stayed is subscribed again", within=15)
+            eventually(
+                own.channels,
+                lambda channels: channels <= {channel},
+                "no channel of those who were turned away",
+                within=3,
+                look_at=VIEWS,
+            )
+
     def test_killed_and_restarted(self, own: RunningProject) -> None:
         """Redis is killed and comes back with its data, while 50 clients wait: all learn."""
 

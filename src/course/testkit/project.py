@@ -187,6 +187,17 @@ class RunningProject(LaunchedProject):
 
             yield commands
 
+    @contextmanager
+    def watch_lookups(self, task_id: str) -> Iterator[Callable[[], int]]:
+        """How often this task is looked up meanwhile: call what you get at the end."""
+        with self.watch_redis() as commands:
+
+            def lookups() -> int:
+                asked = (command.split(maxsplit=1) for command in commands())
+                return sum(w[0].upper() in ("GET", "MGET") and task_id in w[-1] for w in asked)
+
+            yield lookups
+
     def calls(self, command: str) -> int:
         """How often Redis has been asked this command since it was started."""
         stats = self.redis.client.info("commandstats")

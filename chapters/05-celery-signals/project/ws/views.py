@@ -81,7 +81,12 @@ async def next_info(task_id: str, news: Subscriber) -> TaskStatus:
 async def subscription(channel: str) -> AsyncIterator[Subscriber]:
     """Subscribe, and leave without an exception: broadcaster 0.2.0 cleans up only then."""
     context = broadcast.subscribe(channel=channel)
-    subscriber = await context.__aenter__()
+    try:
+        subscriber = await context.__aenter__()
+    except Exception:  # Redis is away, and asyncio-redis has noted to subscribe when it is back
+        with suppress(Exception):
+            await broadcast._backend.unsubscribe(channel)
+        raise
     try:
         yield subscriber
     finally:
