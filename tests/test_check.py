@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -147,7 +148,7 @@ def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path:
         env=os.environ | {"TMPDIR": str(temporary)},
     )  # fmt: skip
     ours = psutil.Process(running.pid)
-    assert wait_for(lambda: "uvicorn" in str([c.cmdline() for c in family(ours)]), 30)
+    assert wait_for(lambda: any("uvicorn" in name for name in commands_of(family(ours))), 30)
     members = family(ours)
     for _ in range(times):
         os.kill(running.pid, number)
@@ -165,6 +166,14 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def commands_of(members: list[psutil.Process]) -> list[str]:
+    found = []
+    for member in members:
+        with suppress(psutil.Error):  # it may just have ended
+            found.append(" ".join(member.cmdline()))
+    return found
 
 
 def family(process: psutil.Process) -> list[psutil.Process]:

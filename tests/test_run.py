@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,10 +61,22 @@ def family(process: Process) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def commands_of(process: Process) -> list[str]:
+    found = []
+    for member in family(process):
+        with suppress(psutil.Error):  # it may just have ended
+            found.append(" ".join(member.cmdline()))
+    return found
+
+
 def gone(members: list[psutil.Process]) -> bool:
-    return not any(
-        member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members
-    )
+    return not any(map(is_alive, members))
+
+
+def is_alive(member: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return member.is_running() and member.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def text_of(process: Process) -> str:
@@ -99,6 +111,21 @@ def test_early_interrupt_ends_everything() -> None:
         assert wait_for(lambda: gone(members), 5)
 
 
+def test_background_job_hears_an_interrupt() -> None:
+    """A script's `./course run &` has SIGINT ignored, and `kill -INT` ends it all the same."""
+    ports = f"--port {free_port()} --newsletter-port {free_port()}"
+    command = f"(trap '' INT; exec {COMMAND} --no-open 01 {ports})"
+    process = Process("run", command, ROOT, os.environ | {"PYTHONUNBUFFERED": "1"})
+    try:
+        assert wait_for(lambda: "The page is at" in text_of(process), 30), text_of(process)
+        members = family(process)
+        process.signal(signal.SIGINT)
+        assert process.wait(10) == 130, text_of(process)
+        assert wait_for(lambda: gone(members), 5)
+    finally:
+        process.stop()
+
+
 def test_reader_of_the_log_may_end_first() -> None:
     """`./course run | tee log`: Ctrl-C ends tee, too, and all processes all the same."""
     ports = ["--port", str(free_port()), "--newsletter-port", str(free_port())]
@@ -124,11 +151,11 @@ def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> Non
     command = f"{sys.executable} -m course test 01 -p no:cacheprovider -k {which}"
     process = Process("test", command, ROOT, os.environ | {"TMPDIR": str(tmp_path)})
     try:
-        assert wait_for(lambda: "uvicorn" in str([m.cmdline() for m in family(process)]), 40)
+        assert wait_for(lambda: any("uvicorn" in command for command in commands_of(process)), 40)
         members = family(process)
         os.kill(process.pid, number)
         assert process.wait(20) == 2, text_of(process)  # pytest's code for an interruption
-        assert wait_for(lambda: gone(members), 5), [m.cmdline() for m in members if m.is_running()]
+        assert wait_for(lambda: gone(members), 5), "some process is left"
         assert not list(tmp_path.glob("course-*"))
     finally:
         process.kill()

@@ -19,8 +19,9 @@ class Ended:
 
 @contextmanager
 def at_the_end(handler: Handler) -> Iterator[None]:
-    """Have the handler called for each of them; what nohup has had ignored stays ignored."""
-    heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    """Have the handler called for each of them; under nohup, a closed terminal ends nothing."""
+    is_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = [number for number in ENDING if not (is_nohup and number == signal.SIGHUP)]
     before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
