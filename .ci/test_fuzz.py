@@ -48,7 +48,7 @@ def for_a_while(one_round: Callable[[], None], project: RunningProject) -> None:
         before = before or memory(project)
     assert httpx.get(project.url, timeout=5).status_code == 200
     assert memory(project) - before < GROWTH
-    errors = [line for line in list(project.web.process.lines) if "Traceback" in line]
+    errors = [line for line in project.web.process.lines if "Traceback" in line]
     assert errors == []
 
 

@@ -196,12 +196,12 @@ def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
     """Ctrl-C: everything ends, and the runs until then are written, marked as incomplete."""
     options = ("--clients", 2, "--task-seconds", 0.3, "--chapters", "01", "--repeats", 50)
     with course_process("bench", *options, "--out", tmp_path) as process:
-        assert wait_for(lambda: any("run 2 of" in line for line in list(process.lines)), 45)
+        assert wait_for(lambda: any("run 2 of" in line for line in process.lines), 45)
         members = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(20) == 130, "\n".join(process.lines)
         assert not psutil.wait_procs(members, timeout=5)[1]
-    assert any("Interrupted" in line for line in list(process.lines))
+    assert any("Interrupted" in line for line in process.lines)
     assert json.loads((tmp_path / "results.json").read_text())["is_complete"] is False
 
 
@@ -209,7 +209,7 @@ def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
 def test_early_interrupt_says_that_nothing_is_kept() -> None:
     """Ctrl-C while the processes are being started ends them, and says what is lost."""
     with course_process("bench", "--chapters", "05") as process:
-        assert wait_for(lambda: any("starting" in line for line in list(process.lines)), 20)
+        assert wait_for(lambda: any("starting" in line for line in process.lines), 20)
         assert wait_for(lambda: bool(psutil.Process(process.pid).children()), 20)
         members = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGINT)

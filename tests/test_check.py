@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,9 +14,10 @@ import pytest
 from course.chapters import ROOT, find_chapter
 from course.check import check
 from course.edits import Edit, copy_app
-from course.family import MARK
+from course.family import MARK, is_alive
 from course.ideas import ideas_of
 from course.processes import HOST, wait_for
+from course.testkit.relatives import commands_of, relatives
 from course.work import STATE, copy_start, start
 
 COMMAND = [sys.executable, "-m", "course"]
@@ -147,9 +147,8 @@ def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         env=os.environ | {"TMPDIR": str(temporary)},
     )  # fmt: skip
-    ours = psutil.Process(running.pid)
-    assert wait_for(lambda: any("uvicorn" in name for name in commands_of(family(ours))), 30)
-    members = family(ours)
+    assert wait_for(lambda: "uvicorn" in commands_of(relatives(running.pid)), 30)
+    members = relatives(running.pid)
     for _ in range(times):
         os.kill(running.pid, number)
         wait_for(lambda: bool(members) and not is_alive(members[0]), 0.1)
@@ -159,25 +158,6 @@ def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path:
     assert "Traceback" not in text
     assert not [member for member in members if is_alive(member)]
     assert list(temporary.iterdir()) == []
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def commands_of(members: list[psutil.Process]) -> list[str]:
-    found = []
-    for member in members:
-        with suppress(psutil.Error):  # it may just have ended
-            found.append(" ".join(member.cmdline()))
-    return found
-
-
-def family(process: psutil.Process) -> list[psutil.Process]:
-    return [child for child in process.children(recursive=True) if child.is_running()]
 
 
 @pytest.mark.timeout(120)

@@ -237,7 +237,7 @@ class Container:
         expect_that(self.is_healthy(), f"{self.host.name} is healthy", f"it is not:\n{said}")
 
     def says(self, text: str) -> int:
-        return sum(text in line for line in list(self.process.lines))
+        return sum(text in line for line in self.process.lines)
 
 
 class Stack:

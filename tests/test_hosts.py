@@ -133,7 +133,7 @@ def machines() -> Iterator[Machines]:
 
 
 def lines_with(process: Process, text: str) -> int:
-    return sum(text in line for line in list(process.lines))
+    return sum(text in line for line in process.lines)
 
 
 async def learn_the_end(task_id: str, webs: list[Web], within: float = 60) -> tuple[str, str]:
@@ -284,7 +284,7 @@ def test_client_cut_off(machines: Machines) -> None:
     url = project.web.task_socket(str(uuid.uuid4()))
     script = f"python -c '{CLIENT}' {url} {project.web.origin}"
     client = project.launch("client", f"{where.command('')} {script}")
-    eventually(lambda: list(client.lines), bool, "the client is told a state", within=10)
+    eventually(lambda: client.lines, bool, "the client is told a state", within=10)
     expect(
         "sockets and subscriptions", (machines.sockets_of(host), len(project.channels())), (1, 1)
     )

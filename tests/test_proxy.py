@@ -74,7 +74,7 @@ def test_line_that_decides(
     with pytest.raises(InvalidStatus) as refused:
         connect(url, origin=Origin(f"https://{HOST}:{port}"), ssl=trusting())
     assert refused.value.response.status_code == status
-    lines = [line for web in project.webs for line in list(web.process.lines)]
+    lines = [line for web in project.webs for line in web.process.lines]
     assert any("/ws/task_status/" in line and log in line for line in lines), lines
 
 
@@ -97,9 +97,7 @@ def test_two_web_processes_behind_nginx(project: RunningProject, tmp_path: Path)
         ]
         states = [follower.until_final()["state"] for follower in followers]
     expect("the last states", states, ["SUCCESS"] * 4)
-    sockets = [
-        sum("[accepted]" in line for line in list(web.process.lines)) for web in project.webs
-    ]
+    sockets = [sum("[accepted]" in line for line in web.process.lines) for web in project.webs]
     expect_that(sockets == [2, 2], "two sockets at each web process", sockets)
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from course.chapters import ROOT, all_chapters
+from course.family import is_alive
 from course.processes import (
     HOST,
     Process,
@@ -30,6 +31,7 @@ from course.processes import (
 from course.signals import ENDING
 from course.testkit import running
 from course.testkit.explain import why_it_did_not_start
+from course.testkit.relatives import commands_of, relatives
 
 COMMAND = f"{sys.executable} -m course run"
 
@@ -57,25 +59,11 @@ def course_run(*arguments: object, **env: str) -> Iterator[Process]:
 
 
 def family(process: Process) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-def commands_of(process: Process) -> list[str]:
-    found = []
-    for member in family(process):
-        with suppress(psutil.Error):  # it may just have ended
-            found.append(" ".join(member.cmdline()))
-    return found
+    return relatives(process.pid)
 
 
 def gone(members: list[psutil.Process]) -> bool:
     return not any(map(is_alive, members))
-
-
-def is_alive(member: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return member.is_running() and member.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def text_of(process: Process) -> str:
@@ -135,7 +123,7 @@ def test_reader_of_the_log_may_end_first() -> None:
     assert running.stdout
     while "The page is at" not in running.stdout.readline():
         assert running.poll() is None
-    members = psutil.Process(running.pid).children(recursive=True)
+    members = relatives(running.pid)
     assert len(members) >= 4
     running.stdout.close()
     os.kill(running.pid, signal.SIGINT)
@@ -149,7 +137,7 @@ def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> Non
     command = f"{sys.executable} -m course test 01 -p no:cacheprovider -k test_busy_service"
     process = Process("test", command, ROOT, os.environ | {"TMPDIR": str(tmp_path)})
     try:
-        assert wait_for(lambda: "uvicorn" in "\n".join(commands_of(process)), 40), text_of(process)
+        assert wait_for(lambda: "uvicorn" in commands_of(family(process)), 40), text_of(process)
         members = family(process)
         os.kill(process.pid, number)
         assert process.wait(20) == 2, text_of(process)  # pytest's code for an interruption
@@ -228,7 +216,7 @@ def test_procfile_may_set_variables(tmp_path: Path) -> None:
     command = read_procfile(tmp_path)["web"]
     process = Process("web", command, tmp_path, dict(os.environ))
     assert process.wait(10) == 0
-    assert list(process.lines) == ["12"]
+    assert process.lines == ["12"]
 
 
 @pytest.mark.parametrize("command", ["uvicorm main:app", "A=1 uvicorm main:app"])
@@ -236,7 +224,7 @@ def test_mistyped_command_is_explained(command: str, tmp_path: Path) -> None:
     """A program that does not exist: the reason, whichever shell or program says so."""
     process = Process("web", command, tmp_path, dict(os.environ))
     code = process.wait(10)
-    reason = why_it_did_not_start("web", code, list(process.lines), tmp_path, None, 10)
+    reason = why_it_did_not_start("web", code, process.lines, tmp_path, None, 10)
     assert "the Procfile's command does not exist here" in reason.usually, reason
 
 

@@ -58,8 +58,6 @@ class Family:
 
     def launch(self, command: list[str], name: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a command. `name` is a part of its mark: end(name) ends it and its children."""
-        if self.is_over:
-            raise RuntimeError("this check has been ended")
         env = {
             key: value
             for key, value in os.environ.items()
@@ -70,7 +68,7 @@ class Family:
             command, env=env, stdin=subprocess.DEVNULL, start_new_session=True, **options
         )
         self.children.append(child)
-        if self.is_over:  # since we looked
+        if self.is_over:
             self.end()
         return child
 
@@ -83,7 +81,7 @@ class Family:
                 is_ours = mark.startswith(f"{self.mark}-{name}") or (
                     not name and process.cwd().startswith(f"{self.folder}{os.sep}")
                 )
-                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
+                if is_ours and is_alive(process):
                     found[process.pid] = process
         for process in list(found.values()):
             with suppress(psutil.Error):
@@ -91,7 +89,7 @@ class Family:
         return list(found.values())
 
     def end_for_good(self) -> None:
-        """End them, and start nothing more, whoever asks for it in another thread."""
+        """End them, and at once whatever another thread starts after that."""
         self.is_over = True
         self.end()
 
@@ -104,3 +102,10 @@ class Family:
                     with suppress(psutil.Error):
                         process.send_signal(number)
             psutil.wait_procs(members, timeout=0.2)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Does it run? One that has ended, and that nobody has asked how, does not."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

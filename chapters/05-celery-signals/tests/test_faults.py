@@ -269,7 +269,7 @@ class TestWorker:
         task_id = project.subscribe("slow+6@example.com", web)
 
         def log_says(what: str) -> int:
-            return sum(f"[{task_id}] {what}" in line for one in workers for line in list(one.lines))
+            return sum(f"[{task_id}] {what}" in line for one in workers for line in one.lines)
 
         with project.follow(task_id, web) as follower:
             while follower.next()["state"] != "STARTED":

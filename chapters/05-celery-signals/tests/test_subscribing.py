@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from course.testkit import RunningProject, SocketClosed, eventually, expect, expect_that, run_async
+from course.testkit.project import is_lookup
 
 VIEWS = "project/ws/views.py"
 
@@ -25,12 +26,11 @@ def test_view_subscribes_before_it_looks(project: RunningProject) -> None:
     with project.watch_redis() as commands, project.follow(task_id, web) as follower:
         follower.next()
         project.channel_since(before)
-        asked = [command.split() for command in commands()]
+        asked = commands()
     steps = [
-        "subscribe" if "SUBSCRIBE" in words[0].upper() else "look"
-        for words in asked
-        if words[0].upper() in ("SUBSCRIBE", "PSUBSCRIBE")
-        or (words[0].upper() in ("GET", "MGET") and task_id in words[1])
+        "look" if is_lookup(command, task_id) else "subscribe"
+        for command in asked
+        if is_lookup(command, task_id) or command.split()[0].upper() in ("SUBSCRIBE", "PSUBSCRIBE")
     ]
     expect_that(
         "look" in steps[steps.index("subscribe") :],

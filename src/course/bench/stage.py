@@ -176,7 +176,7 @@ class Stage:
         wait_for(lambda: is_ready() or process.exit_code is not None, START_LIMIT)
         if process.exit_code is not None or not is_ready():
             process.wait(0.5)
-            last = "\n".join(f"    {line}" for line in list(process.lines)[-12:])
+            last = "\n".join(f"    {line}" for line in process.lines[-12:])
             raise ProjectProblem(f"A {process.name} process did not start. It said last:\n{last}")
 
     def fresh_web(self, app: App) -> None:

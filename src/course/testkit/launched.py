@@ -31,7 +31,7 @@ class DidNotStart(ProjectProblem):
 
     def __init__(self, process: Process, port: int | None, folder: Path) -> None:
         self.reason = why_it_did_not_start(
-            process.name, process.exit_code, list(process.lines), folder, port, START_LIMIT
+            process.name, process.exit_code, process.lines, folder, port, START_LIMIT
         )
         last = "\n".join(f"    {line}" for line in self.reason.log)
         super().__init__(f"{self.reason}\nIt said last:\n{last}")
@@ -164,7 +164,7 @@ class LaunchedProject:
         port = self.ports.get(process)
 
         def listens_elsewhere() -> bool:
-            found = [line for line in list(process.lines) if "running on http://" in line]
+            found = [line for line in process.lines if "running on http://" in line]
             return bool(port and found and f":{port}" not in found[-1])
 
         wait_for(

@@ -193,8 +193,7 @@ class RunningProject(LaunchedProject):
         with self.watch_redis() as commands:
 
             def lookups() -> int:
-                asked = (command.split(maxsplit=1) for command in commands())
-                return sum(w[0].upper() in ("GET", "MGET") and task_id in w[-1] for w in asked)
+                return sum(is_lookup(command, task_id) for command in commands())
 
             yield lookups
 
@@ -203,25 +202,31 @@ class RunningProject(LaunchedProject):
         stats = self.redis.client.info("commandstats")
         return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
 
+    def lookups_in_a_second(self) -> int:
+        before = self.calls("get")
+        time.sleep(1)
+        return self.calls("get") - before
+
     def expect_lookups_to_stop(
         self, whose: str, *, within: float, usually: str, look_at: str
     ) -> None:
         """Fewer than five GETs in a second reach Redis: nobody looks for those who have left."""
         __tracebackhide__ = True
 
-        def lookups_in_a_second() -> int:
-            before = self.calls("get")
-            time.sleep(1)
-            return self.calls("get") - before
-
         eventually(
-            lookups_in_a_second,
+            self.lookups_in_a_second,
             lambda lookups: lookups < 5,
             f"the look-ups for {whose} have stopped",
             within=within,
             usually=usually,
             look_at=look_at,
         )
+
+
+def is_lookup(command: str, task_id: str) -> bool:
+    """Does this command of Redis read the task's state?"""
+    name, _, keys = command.partition(" ")
+    return name.upper() in ("GET", "MGET") and task_id in keys
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from course.processes import KEPT_LINES
 from course.testkit.explain import explain
 from course.testkit.launched import DidNotStart
 
@@ -68,7 +69,7 @@ class IdeaReporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self.logs_before = {id(p): list(p.lines) for p in self.processes(item)}
+        self.logs_before = {id(p): p.lines for p in self.processes(item)}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -94,8 +95,8 @@ class IdeaReporter:
         """What each process of the shared project has said since the test began."""
         found = {}
         for process in self.processes(item):
-            lines, before = list(process.lines), self.logs_before.get(id(process), [])
-            is_full = len(before) == process.lines.maxlen
+            lines, before = process.lines, self.logs_before.get(id(process), [])
+            is_full = len(before) == KEPT_LINES
             found[f"{process.name} {process.pid}"] = (
                 lines[-60:] if is_full else lines[len(before) :]
             )
