@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from course.chapters import ROOT, all_chapters
+from course.content.chapters import ROOT, all_chapters
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 

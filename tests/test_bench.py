@@ -23,7 +23,7 @@ from course.bench.polling_load import Polling
 from course.bench.redis_counts import Commands, RedisCounts
 from course.bench.summary import percentile
 from course.bench.targets import commands_target, delay_target, sockets_target
-from course.chapters import ROOT
+from course.content.chapters import ROOT
 from course.processes import Process, Redis, wait_for
 
 COMMAND = [sys.executable, "-m", "course"]

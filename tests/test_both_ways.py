@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from course.chapters import ROOT, Chapter, all_chapters
+from course.content.chapters import ROOT, Chapter, all_chapters
 
 STEPS = list(pairwise(all_chapters()))
 # What a failure may begin with: an expectation of the kit's, or one of the browser's.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from course.chapters import ROOT, Chapter, all_chapters
-from course.diff import changes, files_of, reason_for, what_is_new
+from course.content.chapters import ROOT, Chapter, all_chapters
+from course.content.diff import changes, files_of, reason_for, what_is_new
 from course.testkit import running
 
 STEPS = list(pairwise(all_chapters()))

@@ -13,7 +13,7 @@ import redis
 from playwright.sync_api import Browser
 from playwright.sync_api import expect as expect_page
 
-from course.chapters import Chapter, all_chapters
+from course.content.chapters import Chapter, all_chapters
 from course.testkit import RunningProject, running
 from course.testkit.browser import save_screenshot
 

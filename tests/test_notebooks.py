@@ -21,8 +21,8 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from typer.testing import CliRunner
 
-from course.chapters import ROOT
-from course.cli import app
+from course.cli.app import app
+from course.content.chapters import ROOT
 from course.processes import wait_for
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

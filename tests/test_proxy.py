@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from course.chapters import ROOT, find_chapter
+from course.content.chapters import ROOT, find_chapter
 from course.processes import HOST, free_port, is_free
 from course.testkit import Follower, RunningProject, expect, expect_that, running
 

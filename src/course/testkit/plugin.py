@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from course.doctor import find_browser, how_to_get_a_browser
-from course.ideas import NOT_IN_CHECK
+from course.content.ideas import NOT_IN_CHECK
+from course.doctor.findings import how_to_get_a_browser
 from course.processes import ProjectProblem
-from course.signals import ended_by_signals
+from course.processes.browser import find_browser
+from course.processes.interrupts import ended_by_signals
 from course.testkit import report
 from course.testkit.expect import NotAsExpected
 from course.testkit.launched import DidNotStart
