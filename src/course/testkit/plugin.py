@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if given := getattr(config, "workerinput", {}):
         config.pluginmanager.register(scheduling.TakesTurns(given[scheduling.LOCK]))
     else:
-        config.pluginmanager.register(scheduling.GivesOutLock())
+        config.pluginmanager.register(scheduling.Controller())
         if config.getoption("--progress"):
             config.pluginmanager.register(Progress(config))
     if threading.current_thread() is threading.main_thread():
@@ -54,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(browser, "course-browser")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist's worker, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     scheduling.group_tests(items, project_folder)
     may_skip = not find_browser() and not os.environ.get("COURSE_REQUIRE_BROWSER")
