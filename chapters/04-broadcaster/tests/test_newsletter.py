@@ -67,7 +67,7 @@ def test_service_that_takes_too_long_is_given_up(
         project.wait_worker(
             project.launch_worker(NEWSLETTER_URL=f"http://{HOST}:{port}", **deadline)
         )
-        task_id = project.subscribe("ada@example.com", project.start_web(**deadline))
+        task_id = project.subscribe("ada@example.com", project.start_web(None, **deadline))
         status = eventually(
             lambda: project.status(task_id),
             lambda status: status["state"] in FINAL,

@@ -62,7 +62,7 @@ def get_task_info(task_id: str) -> TaskStatus:
 
 
 @task_postrun.connect
-def task_postrun_handler(task_id, **kwargs):  # type: ignore[no-untyped-def]
+def task_postrun_handler(task_id, **kwargs):
     from project.ws.views import update_celery_task_status
 
     async_to_sync(update_celery_task_status)(task_id)
