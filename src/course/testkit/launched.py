@@ -24,7 +24,7 @@ from course.testkit.explain import why_it_did_not_start
 
 MOST_OUTPUT = 100_000_000  # characters that a process may write
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
-QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
+QUICK: dict[str, object] = {"WS_FALLBACK_POLL_SECONDS": 1}  # what a poll repairs, soon repaired
 
 
 class DidNotStart(ProjectProblem):
