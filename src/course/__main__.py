@@ -5,7 +5,7 @@ try:
     # The launcher has blocked Ctrl-C: up to here it would have been a bare traceback.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-    from typer.completion import completion_init
+    from typer.completion import completion_init  # type: ignore[attr-defined]
 
     from course.cli.app import app
 
