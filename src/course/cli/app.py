@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from course.cli.bench import bench_app, race
-from course.cli.terminal import ChapterArgument, console, fail, numbers
+from course.cli.terminal import StateArgument, console, fail, states
 from course.cli.upkeep import completion, doctor, spread
 from course.cli.work import check, grade, hint, start
-from course.content.chapters import ROOT, UnknownChapter, all_chapters, find_chapter
+from course.content.chapters import ROOT, UnknownChapter, all_chapters
 from course.content.diff import changes
+from course.content.steps import Step, find_state, folder_of, ideas_up_to
 from course.processes import ProjectProblem, RedisProblem
 from course.processes.run import run_project
 from course.site.build import mkdocs, take_screenshots
@@ -52,7 +53,7 @@ def chapters(context: typer.Context) -> None:
 
 @app.command()
 def run(
-    chapter: ChapterArgument = "05",
+    chapter: StateArgument = "05",
     port: Annotated[int, typer.Option(help="The page's port.", min=1, max=65535)] = 8010,
     newsletter_port: Annotated[
         int, typer.Option(help="The newsletter service's port.", min=1, max=65535)
@@ -61,13 +62,14 @@ def run(
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
 ) -> None:
-    """Run all processes of a chapter under one log; Ctrl-C ends them all.
+    """Run all processes of a chapter, or of a step, under one log; Ctrl-C ends them all.
 
     Example: ./course run 01 --port 8020
+    Example: ./course run 01.2
     """
     try:
-        folder = find_chapter(chapter).folder
-        code = run_project(folder, port, newsletter_port, open_page)
+        with folder_of(find_state(chapter)) as folder:
+            code = run_project(folder, port, newsletter_port, open_page)
     except (UnknownChapter, ProjectProblem, RedisProblem) as problem:
         raise fail(problem) from None
     raise typer.Exit(code)
@@ -79,8 +81,8 @@ def run_tests(
     chapter: Annotated[
         str | None,
         typer.Argument(
-            help="A chapter's number or name, or `notebooks`. None: every test.",
-            autocompletion=lambda: [*numbers(), "notebooks"],
+            help="A chapter's number or name, a step (04.2), or `notebooks`. None: every test.",
+            autocompletion=lambda: [*states(), "notebooks"],
         ),
     ] = None,
     locks: Annotated[
@@ -103,7 +105,12 @@ def run_tests(
         paths = [str(ROOT / "tests" / "test_notebooks.py")]
     elif chapter:
         try:
-            paths = [str(find_chapter(chapter).folder.relative_to(ROOT))]
+            state = find_state(chapter)
+            if isinstance(state, Step):
+                paths = [idea.node for idea in ideas_up_to(state)]
+                options = ["--project", str(state), *options]
+            else:
+                paths = [str(state.folder.relative_to(ROOT))]
         except UnknownChapter as problem:
             raise fail(problem) from None
     command = [sys.executable, "-m", "pytest", *paths, *options]
@@ -150,13 +157,14 @@ def docs(
 
 
 @app.command("diff")
-def show_diff(before: ChapterArgument, after: ChapterArgument) -> None:
-    """Show what changes from one chapter to another, file by file, each with its reason.
+def show_diff(before: StateArgument, after: StateArgument) -> None:
+    """Show what changes from one chapter or step to another, file by file, each with its reason.
 
     Example: ./course diff 03 04
+    Example: ./course diff 01.1 01.2
     """
     try:
-        found = changes(find_chapter(before), find_chapter(after))
+        found = changes(find_state(before), find_state(after))
     except UnknownChapter as problem:
         raise fail(problem) from None
     for change in found:
