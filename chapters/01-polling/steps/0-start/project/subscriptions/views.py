@@ -21,4 +21,4 @@ def page() -> FileResponse:
 # This view is `def`, not `async def`: what it calls blocks, so FastAPI gives it a thread.
 @subscriptions_router.post("/subscriptions")
 def start_subscription(subscription: Subscription) -> str:
-    return subscribe(subscription.email)  # the person waits as long as the newsletter service does
+    return subscribe(subscription.email)  # takes as long as the newsletter service does

@@ -4,5 +4,5 @@ export const how = "No task yet: the answer comes when the work is done.";
 
 export async function follow(taskId, show, signal) {
   // show({ task_id, state, result, error }) writes a task status on the page.
-  // signal.aborted is true as soon as another address was asked for.
+  // signal.aborted is true as soon as another address was submitted.
 }

@@ -1,7 +1,7 @@
 // The form: start a task, then follow it. How it is followed is each chapter's own: follow.js.
 
-import { follow, how } from "./follow.js";
-import { clear, say, show } from "./status.js";
+import { how } from "./follow.js";
+import { clear, say } from "./status.js";
 import { request, showTotals } from "./wire.js";
 
 const form = document.getElementById("subscribe");
@@ -19,7 +19,7 @@ async function subscribe(event) {
   const { status, body } = await request("POST", "/subscriptions", { json, signal });
   if (signal.aborted) return;
   if (status === 200) {
-    say(body); // once there is a task: status 202, and follow(body.task_id, show, signal)
+    say(body);
   } else {
     say(`Not accepted: ${reason(body)}`);
   }

@@ -1,0 +1,14 @@
+"""The slow work, done by the Celery worker."""
+
+import httpx
+from celery import shared_task
+
+from project.config import settings
+
+
+@shared_task
+def subscribe(email: str) -> str:
+    """Subscribe the address. The newsletter service takes its time."""
+    answer = httpx.post(f"{settings.newsletter_url}subscribers", json={"email": email}, timeout=600)
+    result: str = answer.raise_for_status().json()
+    return result
