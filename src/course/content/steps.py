@@ -88,6 +88,11 @@ class Step:
         return list(self.about["ideas"])
 
     @property
+    def may_hold_before(self) -> list[str]:
+        """Those of its ideas that chance may let hold before the step, too."""
+        return list(self.about.get("may_hold_before", []))
+
+    @property
     def removed(self) -> list[str]:
         """The files that the step takes away."""
         return list(self.about.get("removed", []))

@@ -1,8 +1,11 @@
 """Celery: how it is set up."""
 
-from celery import Celery
+from typing import Any
 
-from project.config import settings
+from celery import Celery
+from celery.signals import worker_init
+
+from project.config import require_redis, settings
 
 
 def create_celery() -> Celery:
@@ -19,3 +22,8 @@ def create_celery() -> Celery:
     # current_app is this app in every thread, not only in the one that made it.
     celery.set_default()
     return celery
+
+
+@worker_init.connect
+def worker_init_handler(**kwargs: Any) -> None:
+    require_redis()

@@ -3,9 +3,10 @@
 from typing import Any
 
 from celery import Celery, current_app
+from celery.signals import worker_init
 from pydantic import BaseModel
 
-from project.config import settings
+from project.config import require_redis, settings
 
 
 def create_celery() -> Celery:
@@ -24,6 +25,11 @@ def create_celery() -> Celery:
     return celery
 
 
+@worker_init.connect
+def worker_init_handler(**kwargs: Any) -> None:
+    require_redis()
+
+
 class TaskStatus(BaseModel):
     task_id: str
     state: str
@@ -32,6 +38,6 @@ class TaskStatus(BaseModel):
 
 
 def get_task_info(task_id: str) -> TaskStatus:
-    """Query the result backend for a task. This blocks: keep it off the event loop."""
+    """Query the result backend for the task. This blocks: keep it off the event loop."""
     task = current_app.AsyncResult(task_id)
     return TaskStatus(task_id=task_id, state=task.state, result=task.result)
