@@ -11,7 +11,7 @@ from rich.text import Text
 
 from course.cli.bench import bench_app, race
 from course.cli.terminal import StateArgument, console, fail, states
-from course.cli.upkeep import completion, doctor, spread
+from course.cli.upkeep import completion, doctor, record, spread
 from course.cli.work import check, grade, hint, start
 from course.content.chapters import ROOT, UnknownChapter, all_chapters
 from course.content.diff import changes
@@ -176,6 +176,6 @@ def show_diff(before: StateArgument, after: StateArgument) -> None:
                 console.print(Text(line, style), soft_wrap=True)
 
 
-for command in (start, check, hint, grade, race, doctor, completion, spread):
+for command in (start, check, hint, grade, race, doctor, completion, spread, record):
     app.command()(command)
 app.add_typer(bench_app, name="bench")
