@@ -36,7 +36,8 @@ def start(
         console.print(f"Your work up to now is in {work.shown(aside)}.", soft_wrap=True)
     console.print(
         f"work/ is ready for {found.title}. Read chapters/{chapter_of(found)}/README.md, change "
-        f"the code in work/, and see how far it is with ./course check {chapter_of(found).number}.",
+        f"the code in work/, and see how far it is with ./course check {chapter_of(found).number}. "
+        "./course run work runs it, and restarts it on each save.",
         soft_wrap=True,
     )
 

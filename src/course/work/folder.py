@@ -3,14 +3,25 @@
 import os
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from course.content.chapters import ROOT
-from course.content.steps import State, Step, chapter_of, copy_state, start_of, state_before
+from course.content.chapters import CHAPTERS, ROOT, UnknownChapter
+from course.content.steps import (
+    State,
+    Step,
+    chapter_of,
+    copy_state,
+    find_state,
+    folder_of,
+    start_of,
+    state_before,
+)
 from course.work.progress import Progress, now
 
 WORK = ROOT / "work"
+DEFAULT_CHAPTER = "05"  # the finished app
 
 
 class WorkProblem(Exception):
@@ -64,6 +75,36 @@ def shown(path: Path) -> str:
     """A path as a person would write it: relative to where they are, if that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(str(path)) else str(path)
+
+
+@contextmanager
+def project_to_run(given: str | None) -> Iterator[tuple[Path, bool]]:
+    """The folder that `./course run` means, and whether it is the course's own.
+
+    `given` is a chapter, a step, `work` or a folder. None: work/ inside it, elsewhere the finished
+    app. Raises UnknownChapter or WorkProblem.
+    """
+    if given is None and Path.cwd().is_relative_to(WORK.resolve()):
+        given = "work"
+    if given == "work":
+        yield project_folder(None), False
+        return
+    folder = Path(given or "").expanduser().resolve()
+    try:
+        state = find_state(given or DEFAULT_CHAPTER)
+    except UnknownChapter as unknown:
+        if not folder.is_dir():
+            raise UnknownChapter(f"{unknown} Nor is {given} a folder with a project.") from None
+    else:
+        with folder_of(state) as made:
+            yield made, True
+        return
+    if not (folder / "Procfile").is_file():
+        raise WorkProblem(
+            f"{shown(folder)} has no Procfile, which names a project's processes. "
+            "./course start 01 makes a project that has one, in work/."
+        )
+    yield folder, folder.parent == CHAPTERS
 
 
 def project_folder(given: Path | None) -> Path:
