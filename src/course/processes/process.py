@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 KEPT_LINES = 400  # of a process's output
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 
@@ -39,6 +41,8 @@ class Process:
     ) -> None:
         self.name = name
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.said = 0  # lines up to now, of which the last are kept
+        self.was_signalled = False  # by us: it did not end by itself
         # With exec there is no shell left between us and the server: our signals reach it.
         is_simple = not set("&|;()") & set(command)
         start = "exec env" if re.match(r"[A-Za-z_]\w*=", command) else "exec"  # A=1 command
@@ -62,6 +66,7 @@ class Process:
         with self._popen.stdout as output:
             for line in output:
                 self._lines.append(line.rstrip("\n"))
+                self.said += 1
                 if on_line:
                     on_line(self.name, line.rstrip("\n"))
 
@@ -69,6 +74,12 @@ class Process:
     def lines(self) -> list[str]:
         """Its last lines, as they are now: it goes on speaking while they are read."""
         return list(self._lines)
+
+    def lines_from(self, start: int, end: int | None = None) -> list[str]:
+        """Of all lines that it has said, those from the number `start` on, if they are kept."""
+        kept, said = self.lines, self.said
+        first = said - len(kept)
+        return kept[max(0, start - first) : None if end is None else max(0, end - first)]
 
     @property
     def pid(self) -> int:
@@ -80,6 +91,17 @@ class Process:
         code = self._popen.poll()
         return 128 - code if code is not None and code < 0 else code
 
+    def cpu_seconds(self) -> float:
+        """What it and its children have computed."""
+        total = 0.0
+        with suppress(psutil.Error):
+            own = psutil.Process(self.pid)
+            for process in (own, *own.children(recursive=True)):
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    total += times.user + times.system
+        return total
+
     def wait(self, limit: float) -> int | None:
         """Wait at most `limit` seconds for its end, and return the exit code, or None."""
         with suppress(subprocess.TimeoutExpired):
@@ -88,6 +110,7 @@ class Process:
         return self.exit_code
 
     def signal(self, number: signal.Signals) -> None:
+        self.was_signalled = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 

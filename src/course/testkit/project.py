@@ -230,13 +230,23 @@ def is_lookup(command: str, task_id: str) -> bool:
 
 
 @contextmanager
+def launched(
+    folder: Path, *names: str, settings: dict[str, object] | None = None
+) -> Iterator[RunningProject]:
+    """The project's processes (all, or those named) as they start, with a Redis for them."""
+    project = RunningProject(folder, settings)
+    with redis_server() as redis:
+        try:
+            yield project.launch_all(redis, *names)
+        finally:
+            project.stop()
+
+
+@contextmanager
 def running(
     folder: Path, *names: str, settings: dict[str, object] | None = None
 ) -> Iterator[RunningProject]:
     """The project's processes (all, or those named), with a Redis for them; ended afterwards."""
-    project = RunningProject(folder, settings)
-    with redis_server() as redis:
-        try:
-            yield project.start(redis, names) if names else project.start(redis)
-        finally:
-            project.stop()
+    with launched(folder, *names, settings=settings) as project:
+        project.wait_until_ready()
+        yield project
