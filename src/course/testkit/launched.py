@@ -21,6 +21,7 @@ from course.processes import (
     worker_is_ready,
 )
 from course.testkit.explain import why_it_did_not_start
+from course.testkit.scripts import Script
 
 START_LIMIT = 15.0  # seconds for a process to start
 LONGEST_START = 40.0  # for one that still computes: the machine is busy
@@ -49,7 +50,8 @@ class DidNotStart(ProjectProblem):
         self.reason = why_it_did_not_start(
             process.name, process.exit_code, process.lines, folder, port, START_LIMIT
         )
-        last = "\n".join(f"    {line}" for line in self.reason.log)
+        said = [line for complaint in self.reason.complaints for line in complaint.lines]
+        last = "\n".join(f"    {line}" for line in said[-12:])
         super().__init__(f"{self.reason}\nIt said last:\n{last}")
 
 
@@ -84,6 +86,7 @@ class LaunchedProject:
         self.webs: list[Web] = []
         self.spare: Web | None = None
         self.special_webs: list[tuple[Web, dict[str, str]]] = []
+        self.scripts: list[Script] = []  # that were run
         self.answers: list[str] = []  # the HTTP answers that were errors, a line each
         self.http = httpx.Client(timeout=15, event_hooks={"response": [self.note_answer]})
 
@@ -126,15 +129,19 @@ class LaunchedProject:
             )
 
     def launch(self, name: str, command: str, **settings: object) -> Process:
+        process = Process(name, command, self.folder, self.environment(**settings))
+        self.processes.append(process)
+        return process
+
+    def environment(self, **settings: object) -> dict[str, str]:
         ours = {
             "REDIS_URL": self.redis.url,
             "NEWSLETTER_PORT": self.newsletter_port,
             "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
+            # Python shows a warning of one line of code once. A later test needs it, too.
+            "PYTHONWARNINGS": "always::RuntimeWarning",
         }
-        env = project_environment(**ours | self.settings | settings)
-        process = Process(name, command, self.folder, env)
-        self.processes.append(process)
-        return process
+        return project_environment(**ours | self.settings | settings)
 
     def launch_web(self, port: int | None = None, **settings: object) -> Web:
         port = port or free_port()

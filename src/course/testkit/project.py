@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from course.processes import redis_server
+from course.testkit import scripts
 from course.testkit.expect import NotAsExpected, eventually, expect
 from course.testkit.follower import FINAL, WS_VIEWS, Follower, TaskStatus, handshake_refused
 from course.testkit.launched import LaunchedProject, Web
@@ -31,6 +32,12 @@ class RunningProject(LaunchedProject):
 
     Each client takes the first web process unless another is named.
     """
+
+    def run_script(self, name: str, *arguments: str, within: float = 20) -> scripts.Script:
+        """Run a Python file of the project to its end, with the project's settings."""
+        script = scripts.run(self.folder, self.environment(), name, arguments, within)
+        self.scripts.append(script)
+        return script
 
     def post(self, email: object, web: Web | None = None) -> httpx.Response:
         return self.http.post(f"{(web or self.web).url}/subscriptions", json={"email": email})

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from course.processes import Process, ProjectProblem, RedisProblem
+from course.testkit.scripts import Script
 
 if TYPE_CHECKING:
     from course.testkit.browser import PageLog
     from course.testkit.project import RunningProject
 
 # The project that a lane has started before pytest was there, or why it could not.
-BEGUN = pytest.StashKey["RunningProject | ProjectProblem | RedisProblem | None"]()
-DID_NOT_START = pytest.StashKey[bool]()
-SHARED = pytest.StashKey["RunningProject"]()
-RECORD = pytest.StashKey["Record"]()
+BEGUN: "pytest.StashKey[RunningProject | ProjectProblem | RedisProblem | None]" = pytest.StashKey()
+DID_NOT_START: pytest.StashKey[bool] = pytest.StashKey()
+SHARED: "pytest.StashKey[RunningProject]" = pytest.StashKey()
+RECORD: "pytest.StashKey[Record]" = pytest.StashKey()
 
 
 @dataclass
@@ -56,6 +57,10 @@ class Record:
             for project in self.projects
             for process in project.processes
         ]
+
+    @property
+    def scripts(self) -> list[Script]:
+        return [script for project in self.projects for script in project.scripts]
 
     def answers(self) -> list[str]:
         """The HTTP answers since then that were errors, a line each: with their text."""

@@ -9,7 +9,7 @@ import pytest
 
 from course.processes import ProjectProblem, RedisProblem
 from course.testkit.events import Event, Failed, Failure, Passed, Ready, Skipped, encode
-from course.testkit.explain import explain_ as explain
+from course.testkit.explain import explain
 from course.testkit.project import RunningProject
 from course.testkit.records import BEGUN, DID_NOT_START, Record
 
@@ -65,7 +65,9 @@ class IdeaRunner:
             self.skipped = str(call.excinfo.value) if call.excinfo else "skipped"
         elif report.failed and call.excinfo and not self.failure:
             error = call.excinfo.value
-            self.failure = explain(error, self.project, Record.of(item), item.originalname)
+            self.failure = explain(
+                error, self.project, Record.of(item), getattr(item, "originalname", item.name)
+            )
             self.did_not_start = item.session.stash.get(DID_NOT_START, False)
         return report
 

@@ -1,7 +1,6 @@
 """The student's own project in work/: how it begins, and where it is."""
 
 import os
-import shutil
 import tempfile
 import time
 import tomllib
