@@ -202,7 +202,11 @@ def from_log(source: str, found: re.Match[str], lines: list[str]) -> Iterator[Co
     elif refused := HANDSHAKE.search(text):
         yield Complaint(source, f"refused the WebSocket {refused['path']}", Weight.ANSWER)
     elif level in ("ERROR", "CRITICAL"):
-        if len(lines) > 1 and TRACEBACK.match(GROUP.sub("", lines[1])) and "Signal handler" not in text:
+        if (
+            len(lines) > 1
+            and TRACEBACK.match(GROUP.sub("", lines[1]))
+            and "Signal handler" not in text
+        ):
             return  # the exception says it
         weight = Weight.ERROR if "raised unexpected" not in text else Weight.WARNING
         yield Complaint(source, text, weight, lines=[text])

@@ -23,9 +23,10 @@ from course.processes import (
 from course.testkit.explain import why_it_did_not_start
 from course.testkit.scripts import Script
 
+MOST_OUTPUT = 100_000_000  # characters that a process may write
 START_LIMIT = 15.0  # seconds for a process to start
 LONGEST_START = 40.0  # for one that still computes: the machine is busy
-QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
+QUICK: dict[str, object] = {"WS_FALLBACK_POLL_SECONDS": 1}  # what a poll repairs, soon repaired
 
 
 class Computing:
@@ -129,7 +130,8 @@ class LaunchedProject:
             )
 
     def launch(self, name: str, command: str, **settings: object) -> Process:
-        process = Process(name, command, self.folder, self.environment(**settings))
+        env = self.environment(**settings)
+        process = Process(name, command, self.folder, env, most_output=MOST_OUTPUT)
         self.processes.append(process)
         return process
 
@@ -192,8 +194,11 @@ class LaunchedProject:
         return web
 
     def end(self, process: Process) -> int | None:
-        """SIGTERM, and return the exit code; None if the process is still there 10 s later."""
-        process.signal(signal.SIGTERM)
+        """SIGTERM, and return the exit code; None if the process is still there 10 s later.
+
+        Its children are left to it: a worker finishes what its pool processes do.
+        """
+        process.terminate()
         code = process.wait(10)
         process.kill()
         return code
