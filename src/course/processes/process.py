@@ -17,8 +17,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from course.processes.waiting import wait_for
 
 KEPT_LINES = 400  # of a process's output
@@ -111,17 +109,6 @@ class Process:
         """None while it runs; 128 + the signal's number if a signal ended it, as in a shell."""
         code = self._popen.poll()
         return 128 - code if code is not None and code < 0 else code
-
-    def cpu_seconds(self) -> float:
-        """What it and its children have computed."""
-        total = 0.0
-        with suppress(psutil.Error):
-            own = psutil.Process(self.pid)
-            for process in (own, *own.children(recursive=True)):
-                with suppress(psutil.Error):
-                    times = process.cpu_times()
-                    total += times.user + times.system
-        return total
 
     def wait(self, limit: float) -> int | None:
         """Wait at most `limit` seconds for its end, and return the exit code, or None."""
