@@ -22,6 +22,10 @@ class Failure:
     log_of: str = ""
     cause: str = ""  # the same for ideas that fail for the same reason
 
+    def __str__(self) -> str:
+        lines = [self.expected, self.seen, *self.because, self.usually, self.look_at, *self.log]
+        return "\n".join(line for line in lines if line)
+
 
 @dataclass(frozen=True)
 class Ready:

@@ -57,6 +57,7 @@ def explained(
     idea: str = "",
     error: BaseException | None = None,
 ) -> Failure:
+    complaints = sorted(complaints, key=lambda c: (c.weight, not is_about(c, expected)))
     cause = find_cause(expected, seen, complaints, folder, idea)
     usually, look_at = cause.text, cause.look_at
     told = [cause.complaint] if cause.complaint else []
@@ -78,9 +79,15 @@ def explained(
     )
 
 
+def is_about(complaint: Complaint, expected: str) -> bool:
+    """Whether an answer with an error is the one that the test is about."""
+    words = re.search(r"([A-Z]+) (/[\w/]*)", expected)
+    return words is not None and f"{words[1]} {words[2]}".rstrip("/") in complaint.text
+
+
 def key_of(cause: Cause, first: Complaint | None, where: str) -> str:
     """The same for two failures of which one explanation is enough."""
-    if cause.complaint and cause.complaint.weight <= Weight.WARNING:
+    if cause.complaint:
         return f"{cause.text} {where}"
     return f"{first.text} {where}" if first and first.weight <= Weight.OWN_LINE else ""
 
@@ -130,7 +137,7 @@ def first_fit(
             if bool(rule.said) != bool(complaint):
                 continue
             groups = rule.match(said, test_saw)
-            if groups is None or (place := place_in_code(rule, folder)) is None:
+            if groups is None or (place := place_in_code(rule, groups, folder)) is None:
                 continue
             where = (complaint.where if complaint else "") or place
             text = rule.text(groups, bool(where) and is_in_async_function(where, folder))
@@ -138,21 +145,27 @@ def first_fit(
     return None
 
 
-def place_in_code(rule: Rule, folder: Path) -> str | None:
-    """Where the rule's `code` stands, as file:line; empty if it asks for none, None if it is not
-    there, or if what the rule says is lacking is."""
-    if not (rule.code or rule.lacks):
-        return ""
-    place = None if rule.code else ""
+def place_in_code(rule: Rule, groups: dict[str, str], folder: Path) -> str | None:
+    """Where in the project's code the rule points, as file:line; empty if nowhere in particular.
+
+    None if what it asks for is not there, or if what should be lacking is.
+    """
+    if rule.lacks and find_in_code(rule.lacks, folder):
+        return None
+    if rule.code:
+        return find_in_code(rule.code, folder) or None
+    name = groups.get("name", "")
+    return find_in_code(rf"\b{re.escape(name)}\b", folder) if rule.find and name else ""
+
+
+def find_in_code(pattern: str, folder: Path) -> str:
     for suffix in (".py", ".js", ".html", "Procfile"):
         for path in own_files(folder, suffix):
             text = path.read_text(errors="replace")
-            if rule.lacks and re.search(rule.lacks, text):
-                return None
-            if place is None and (found := re.search(rule.code, text)):
+            if found := re.search(pattern, text):
                 line = text.count("\n", 0, found.start()) + 1
-                place = f"{path.relative_to(folder)}:{line}"
-    return place
+                return f"{path.relative_to(folder)}:{line}"
+    return ""
 
 
 # What a test met, in words: no name of a test tool's own.
@@ -284,6 +297,8 @@ def why_it_did_not_start(
             if port and any("running on http://" in line for line in lines)
             else "it waits for something that does not come"
         )
-    problem = NotAsExpected(f"the {name} process starts", seen, usually, "Procfile")
+    is_the_command = exit_code is None or any("not found" in line for line in lines)
+    look_at = "Procfile" if is_the_command else ""
+    problem = NotAsExpected(f"the {name} process starts", seen, usually, look_at)
     problem.complaints = sorted(complaints, key=lambda complaint: complaint.weight)
     return problem

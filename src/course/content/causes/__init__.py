@@ -21,6 +21,7 @@ class Rule:
     seen: str = ""  # in what the test expected and saw, a line each
     code: str = ""  # in the project's own code; the line where it is found is looked at
     lacks: str = ""  # nowhere in the project's own code
+    find: str = ""  # "name": where the project's code has that group is looked at
     in_async: str = ""  # what helps at a line in an `async def`
     in_sync: str = ""  # and what helps elsewhere
     look_at: str = ""  # the file to open if no line is known
