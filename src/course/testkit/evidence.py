@@ -20,7 +20,7 @@ EXCEPTION = re.compile(
     r"|^(?:[a-z_]\w*\.)+[A-Z]\w+: .*"
     r"|^Error: .*"
 )
-TRACEBACK = re.compile(r"^(?:\+ Exception Group )?Traceback \(most recent call last\):")
+TRACEBACK = re.compile(r"^(?:Exception Group )?Traceback \(most recent call last\):")
 # Where a line of a log begins: Celery's time and level, uvicorn's level.
 CELERY = re.compile(r"^\[[^]]*?: (?P<level>[A-Z]+)/[\w-]+\] (?P<text>.*)")
 UVICORN = re.compile(r"^(?P<level>[A-Z]+): {2,}(?P<text>.*)")
@@ -97,6 +97,9 @@ def in_lines(source: str, lines: list[str], folder: Path) -> Iterator[Complaint]
     number = 0
     while number < len(lines):
         line = lines[number]
+        if "Enable tracemalloc" in line:  # Python's advice below a warning
+            number += 1
+            continue
         if TRACEBACK.match(GROUP.sub("", line)):
             end = end_of_traceback(lines, number)
             yield from_traceback(source, lines[number:end], folder)
