@@ -35,7 +35,8 @@ def start(
         console.print(f"Your work up to now is in {work.shown(aside)}.", soft_wrap=True)
     console.print(
         f"work/ is ready for chapter {found}. Read chapters/{found}/README.md, change the code in "
-        f"work/, and see how far it is with ./course check {found.number}.",
+        f"work/, and see how far it is with ./course check {found.number}. "
+        "./course run work runs it, and restarts it on each save.",
         soft_wrap=True,
     )
 

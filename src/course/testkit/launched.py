@@ -22,6 +22,7 @@ from course.processes import (
 )
 from course.testkit.explain import why_it_did_not_start
 
+MOST_OUTPUT = 100_000_000  # characters that a process may write
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
 QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
 
@@ -101,7 +102,7 @@ class LaunchedProject:
             "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
         }
         env = project_environment(**ours | self.settings | settings)
-        process = Process(name, command, self.folder, env)
+        process = Process(name, command, self.folder, env, most_output=MOST_OUTPUT)
         self.processes.append(process)
         return process
 
@@ -154,8 +155,11 @@ class LaunchedProject:
         return web
 
     def end(self, process: Process) -> int | None:
-        """SIGTERM, and return the exit code; None if the process is still there 10 s later."""
-        process.signal(signal.SIGTERM)
+        """SIGTERM, and return the exit code; None if the process is still there 10 s later.
+
+        Its children are left to it: a worker finishes what its pool processes do.
+        """
+        process.terminate()
         code = process.wait(10)
         process.kill()
         return code

@@ -1,7 +1,6 @@
 """The student's own project in work/: how it begins, and where it is."""
 
 import os
-import shutil
 import tempfile
 import time
 import tomllib
@@ -9,11 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from course import content
-from course.content.chapters import ROOT, Chapter, all_chapters
+from course.content.chapters import (
+    CHAPTERS,
+    ROOT,
+    Chapter,
+    UnknownChapter,
+    all_chapters,
+    find_chapter,
+)
 from course.content.edits import Edit, EditProblem, copy_app
 from course.work.progress import Progress, now
 
 WORK = ROOT / "work"
+DEFAULT_CHAPTER = "05"  # the finished app
 BARE = Path(content.__file__).with_name("bare.toml")
 
 
@@ -76,6 +83,30 @@ def shown(path: Path) -> str:
     """A path as a person would write it: relative to where they are, if that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(str(path)) else str(path)
+
+
+def project_to_run(given: str | None) -> tuple[Path, bool]:
+    """The folder that `./course run` means, and whether it is a chapter of the course.
+
+    `given` is a chapter, `work` or a folder. None: work/ if one is in it, else the last chapter.
+    Raises UnknownChapter or WorkProblem.
+    """
+    if given is None and Path.cwd().is_relative_to(WORK.resolve()):
+        given = "work"
+    if given == "work":
+        return project_folder(None), False
+    try:
+        return find_chapter(given or DEFAULT_CHAPTER).folder, True
+    except UnknownChapter as unknown:
+        folder = Path(given or "").expanduser().resolve()
+        if not folder.is_dir():
+            raise UnknownChapter(f"{unknown} Nor is {given} a folder with a project.") from None
+    if not (folder / "Procfile").is_file():
+        raise WorkProblem(
+            f"{shown(folder)} has no Procfile, which names a project's processes. "
+            "./course start 01 makes a project that has one, in work/."
+        )
+    return folder, folder.parent == CHAPTERS
 
 
 def project_folder(given: Path | None) -> Path:
