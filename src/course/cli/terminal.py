@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from course.content.chapters import all_chapters
+from course.content.printable import printable
 
 console = Console(highlight=False)
 
@@ -25,6 +26,6 @@ ChapterArgument = Annotated[
 
 def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
     """Print the problem, and return what to raise."""
-    words = f"[red]Error:[/] {escape(str(problem))}"
+    words = f"[red]Error:[/] {escape(printable(str(problem)))}"
     Console(stderr=True, highlight=False).print(words, soft_wrap=True)
     return typer.Exit(code)

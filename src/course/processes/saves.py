@@ -47,9 +47,15 @@ class Saves:
         return saved
 
     def _watch(self) -> None:
-        options = {"watch_filter": SourceFilter(), "stop_event": self._over}
+        saves = watch(
+            self._project,
+            watch_filter=SourceFilter(),
+            stop_event=self._over,
+            step=QUIET,
+            rust_timeout=500,
+        )
         try:
-            for changes in watch(self._project, **options, step=QUIET, rust_timeout=500):
+            for changes in saves:
                 with self._lock:
                     self._saved |= {self._shown(path) for _, path in changes}
         except OSError as error:

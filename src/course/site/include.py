@@ -18,8 +18,8 @@ from markdown import Extension, Markdown
 from markdown.preprocessors import Preprocessor
 
 from course.content.chapters import all_chapters, find_chapter
-from course.site.numbers import with_numbers
 from course.site.exercises import with_exercises
+from course.site.numbers import with_numbers
 
 INCLUDE = re.compile(r"^(?P<indent> *)\{\{ (?P<number>\d\d) (?P<path>\S+)(?: (?P<name>\S+))? \}\}$")
 LANGUAGES = {".py": "python", ".js": "javascript", ".html": "html", ".txt": "text", "": "text"}

@@ -8,11 +8,12 @@ from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_in
 
 from course.content.chapters import Chapter
-from course.work.session import Decision, Result, check
 from course.content.exercises import Exercise, ideas_to_check
-from course.work.output import as_data, line_of, say_outcome
+from course.content.printable import printable
 from course.work.folder import WORK
+from course.work.output import as_data, line_of, say_outcome
 from course.work.progress import STATE, Progress
+from course.work.session import Decision, Result, check
 
 __all__ = ["as_data", "check_once", "watch"]
 
@@ -58,7 +59,7 @@ def watch(console: Console, what: Chapter | Exercise, project: Path) -> None:
         before = stamps(project)
         result = check_once(console, what, project)
         if result.problem:
-            console.print(f"\n{result.problem}", soft_wrap=True, markup=False)
+            console.print(f"\n{printable(result.problem)}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")
         for _ in changes_in(project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500):
             if stamps(project) != before:

@@ -17,6 +17,7 @@ from course.content.chapters import (
     find_chapter,
 )
 from course.content.edits import Edit, EditProblem, copy_app
+from course.content.printable import printable
 from course.work.progress import Progress, now
 
 WORK = ROOT / "work"
@@ -81,8 +82,7 @@ def moved_aside(path: Path) -> Path:
 
 def shown(path: Path) -> str:
     """A path as a person would write it: relative to where they are, if that is shorter."""
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(str(path)) else str(path)
+    return printable(min(os.path.relpath(path), str(path), key=len))
 
 
 def project_to_run(given: str | None) -> tuple[Path, bool]:

@@ -1,5 +1,6 @@
 """What a check says on the terminal, and as JSON."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ from rich.console import Console
 from rich.text import Text
 
 from course.content.chapters import Chapter
-from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
 from course.content.exercises import Exercise
+from course.content.printable import printable
 from course.work.folder import WORK, shown
 from course.work.progress import STATE
+from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
 
 MARKS = {
     PASSED: ("✓", "green"),
@@ -53,19 +55,23 @@ def say_outcome(console: Console, what: Chapter | Exercise, project: Path, resul
 
 def say_failure(console: Console, failed: Decision, project: Path) -> None:
     details = failed.details
+
+    def show(text: str, style: str = "") -> None:  # it may quote what the project has written
+        console.print(Text(printable(text), style), soft_wrap=True)
+
     console.print(Text.assemble(("✗ ", "red"), (failed.idea.text, "bold")), soft_wrap=True)
     for label, key in (("expected", "expected"), ("seen", "seen"), ("usually", "usually")):
         if details.get(key):
-            console.print(Text(f"  {label + ':':<10}{details[key]}"), soft_wrap=True)
+            show(f"  {label + ':':<10}{details[key]}")
     if look_at := details.get("look_at"):
-        console.print(Text(f"  {'look at:':<10}{file_to_open(look_at, project)}"), soft_wrap=True)
+        show(f"  {'look at:':<10}{file_to_open(look_at, project)}")
     if (where := details.get("where")) and where != look_at:
-        console.print(Text(f"  {'code:':<10}{file_to_open(where, project)}"), soft_wrap=True)
+        show(f"  {'code:':<10}{file_to_open(where, project)}")
     if details.get("log"):
         name = str(details.get("log_of") or "").split(" ")[0]
-        console.print(Text(f"  the {name or 'process'}'s own log, its last lines:", "dim"))
+        show(f"  the {name or 'process'}'s own log, its last lines:", "dim")
         for line in details["log"]:
-            console.print(Text(f"    {line}", "dim"), soft_wrap=True)
+            show(f"    {line}", "dim")
 
 
 def file_to_open(look_at: str, project: Path) -> str:
@@ -75,8 +81,8 @@ def file_to_open(look_at: str, project: Path) -> str:
     if not file.exists():
         return f"{name} (there in the course's own app; yours may keep it elsewhere)"
     if number.isdigit():
-        lines = file.read_text(errors="replace").splitlines()
-        code = lines[int(number) - 1].strip() if int(number) <= len(lines) else ""
+        with file.open(errors="replace") as lines:
+            code = next(itertools.islice(lines, int(number) - 1, None), "").strip()[:200]
         return f"{shown(file)}, line {number}: {code}"
     return shown(file)
 

@@ -3,6 +3,7 @@
 The ideas are shared out between pytest processes, the lanes: see testkit/report.py.
 """
 
+import errno
 import json
 import os
 import queue
@@ -17,6 +18,7 @@ from typing import Any
 
 from course.content.chapters import ROOT
 from course.content.ideas import START, Idea
+from course.processes.limits import LimitWatcher
 from course.processes.tree import ProcessTree
 from course.testkit.report import LIMIT
 
@@ -64,9 +66,24 @@ def check(
     limit: float = ALL_LIMIT,
     tree: ProcessTree | None = None,
 ) -> Result:
-    """Decide the ideas on that project. What comes after the first that fails is not reached."""
-    with tree or ProcessTree() as ours:
-        return Run(ideas, project, on_decided, ours, stop_at_first, limit).go(lanes)
+    """Decide the ideas on that project. What comes after the first that fails is not reached.
+
+    The project is kept within limits, whoever wrote it: see processes/limits.py.
+    """
+    result = Result([Decision(idea) for idea in ideas])
+    try:
+        with tree or ProcessTree() as ours, LimitWatcher(ours, project) as watcher:
+            Run(result, project, on_decided, ours, stop_at_first, limit).go(lanes)
+        if watcher.problem:
+            result.problem = f"The project was ended. {watcher.problem}"
+    except OSError as error:
+        if error.errno in (errno.EPIPE, errno.EIO):
+            raise  # nobody reads what is printed any more
+        result.problem = (
+            f"The check's folder for temporary files is gone, or cannot be written to: {error}. "
+            "Code of the project may have deleted it; TMPDIR names another place."
+        )
+    return result
 
 
 class Lane:
@@ -102,7 +119,10 @@ class Lane:
         events.put((self, {"event": "gone", "idea": ""}))
 
     def last_words(self) -> str:
-        return "\n".join(self.output.read_text(errors="replace").splitlines()[-15:])
+        with self.output.open("rb") as output:
+            output.seek(max(0, self.output.stat().st_size - 8_192))
+            text = output.read().decode(errors="replace")
+        return "\n".join(text.splitlines()[-15:])
 
 
 class Run:
@@ -110,7 +130,7 @@ class Run:
 
     def __init__(
         self,
-        ideas: list[Idea],
+        result: Result,
         project: Path,
         on_decided: Callable[[Decision], None],
         tree: ProcessTree,
@@ -121,14 +141,15 @@ class Run:
         self.stop_at_first = stop_at_first
         self.started = time.monotonic()
         self.deadline = self.started + limit
-        self.ideas, self.keys = ideas, [idea.key for idea in ideas]
-        self.result = Result([Decision(idea) for idea in ideas])
+        self.result = result
+        self.ideas = [decision.idea for decision in result.decisions]
+        self.keys = [idea.key for idea in self.ideas]
         self.claims = tree.folder / "claims"
         self.claims.mkdir()
         self.events: queue.Queue[tuple[Lane, dict[str, Any]]] = queue.Queue()
-        self.limit = len(ideas)  # the number of the first idea that failed
+        self.limit = len(self.ideas)  # the number of the first idea that failed
 
-    def go(self, lanes: int) -> Result:
+    def go(self, lanes: int) -> None:
         plain = [idea for idea in self.ideas if not idea.needs_browser]
         browser = [idea for idea in self.ideas if idea.needs_browser]
         # Each lane helps with the other's ideas from the end when it is through with its own.
@@ -143,7 +164,6 @@ class Run:
                 (self.claims / idea.key).unlink(missing_ok=True)
             self.watch([Lane("lane-again", self, left)])
         self.result.seconds = round(time.monotonic() - self.started, 1)
-        return self.result
 
     def watch(self, lanes: list[Lane]) -> None:
         alive = list(lanes)
