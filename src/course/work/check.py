@@ -8,6 +8,7 @@ from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_in
 
 from course.content.exercises import Work, ideas_to_check
+from course.content.printable import printable
 from course.work.folder import WORK
 from course.work.output import Lines, as_data, say_outcome
 from course.work.progress import STATE, Progress
@@ -71,7 +72,7 @@ def watch(console: Console, what: Work, project: Path, verbose: bool = False) ->
         before = stamps(project)
         result = check_once(console, what, project, verbose=verbose)
         if result.problem:
-            console.print(f"\n{result.problem}", soft_wrap=True, markup=False)
+            console.print(f"\n{printable(result.problem)}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")
         for _ in changes_in(project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500):
             if stamps(project) != before:

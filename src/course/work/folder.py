@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from course.content.chapters import CHAPTERS, ROOT, UnknownChapter
+from course.content.printable import printable
 from course.content.steps import (
     State,
     Step,
@@ -73,8 +74,7 @@ def moved_aside(path: Path) -> Path:
 
 def shown(path: Path) -> str:
     """A path as a person would write it: relative to where they are, if that is shorter."""
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(str(path)) else str(path)
+    return printable(min(os.path.relpath(path), str(path), key=len))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a check says on the terminal, and as JSON."""
 
+import itertools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.text import Text
 from course.content.chapters import Chapter, all_chapters
 from course.content.exercises import Exercise, Work, exercises_of
 from course.content.ideas import START
+from course.content.printable import printable
 from course.content.steps import Step, steps_of
 from course.testkit.events import Failure
 from course.work.folder import WORK, shown
@@ -148,7 +150,7 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
     ):
         texts = [text for text in texts if text]
         for number, text in enumerate(texts):
-            shown_text = text if is_verbose else on_one_line(text)
+            shown_text = printable(text if is_verbose else on_one_line(text))
             lines.append(Text(f"  {label if number == 0 else '':<10}{shown_text}"))
     also = [f"    {decision.idea.text}" for decision in same[1:]]
     if also:
@@ -161,7 +163,7 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
     if failure.log and room > 1 and (is_verbose or ":" not in failure.look_at):
         lines.append(Text(f"  {the_log_of(failure.log_of)}, its last lines:", "dim"))
         for line in failure.log[-room:]:
-            text = line if is_verbose else on_one_line(line)
+            text = printable(line if is_verbose else on_one_line(line))
             lines.append(Text(f"    {text}", "dim"))
     return lines
 
@@ -182,8 +184,8 @@ def file_to_open(look_at: str, project: Path) -> str:
     if not file.exists():
         return f"{name} (there in the course's own app; yours may keep it elsewhere)"
     if number.isdigit():
-        lines = file.read_text(errors="replace").splitlines()
-        code = lines[int(number) - 1].strip() if int(number) <= len(lines) else ""
+        with file.open(errors="replace") as lines:
+            code = next(itertools.islice(lines, int(number) - 1, None), "").strip()[:200]
         return f"{shown(file)}, line {number}: {code}"
     return shown(file)
 
