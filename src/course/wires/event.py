@@ -1,5 +1,6 @@
 """What passed between two processes, and a bounded log of it."""
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -123,6 +124,12 @@ class EventLog:
     def snapshot(self) -> list[Event]:
         with self._changed:
             return list(self._events)
+
+    def after(self, event_id: int) -> list[Event]:
+        """The events that came after the one with this id, in order."""
+        with self._changed:
+            start = max(0, event_id - self.dropped)
+            return list(itertools.islice(self._events, start, None))
 
     def find(self, event_id: int) -> Event | None:
         with self._changed:

@@ -13,9 +13,10 @@ from websockets.headers import parse_extension
 from websockets.streams import StreamReader
 
 from course.wires.decoder import ANSWERS, REQUESTS, Scribe
-from course.wires.event import BROWSER, CONTENT_LIMIT, HTTP, WEBSOCKET, Event, bounded
+from course.wires.event import BROWSER, HTTP, WEBSOCKET, Event, bounded
 from course.wires.tasks import shorten, state_in, task_id_in
 
+KEPT_OF_BODY = 8_192  # bytes
 LARGEST_FRAME = 1_048_576  # bytes; of a larger one only the size is shown
 
 
@@ -153,7 +154,7 @@ class HttpDecoder:
     def _keep(self, exchange: Exchange, direction: int, data: bytes | bytearray) -> None:
         exchange.sizes[direction] += len(data)
         body = exchange.bodies[direction]
-        body += data[: CONTENT_LIMIT - len(body)]
+        body += data[: KEPT_OF_BODY - len(body)]
 
     def _go_over_to_frames(
         self, answer: h11.InformationalResponse, task_id: str | None, time: int
@@ -174,7 +175,7 @@ def headers(message: h11.Request | h11.Response | h11.InformationalResponse) -> 
 
 
 def with_body(head: str, body: str, size: int) -> str:
-    cut = f"\n… ({size} bytes)" if size > CONTENT_LIMIT else ""
+    cut = f"\n… ({size} bytes)" if size > KEPT_OF_BODY else ""
     return bounded(f"{head}\n\n{body}{cut}")
 
 

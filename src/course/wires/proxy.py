@@ -239,6 +239,8 @@ class Proxy:
                 loop.call_later(PROBE_PAUSE, self._accept_again)
                 return
             client.setblocking(False)
+            # Small pieces go on at once, not when the last one was acknowledged.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task = asyncio.create_task(self._open_link(client))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
