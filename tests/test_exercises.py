@@ -81,6 +81,7 @@ def test_solution_is_shown_as_it_is(exercise: Exercise) -> None:
         assert all(f"    {line}" in page for line in change.lines if line)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 @every
 def test_fails_without_the_work(exercise: Exercise, tmp_path: Path) -> None:
@@ -95,6 +96,7 @@ def test_fails_without_the_work(exercise: Exercise, tmp_path: Path) -> None:
     assert (tmp_path / "app" / result.first_failed.details["look_at"]).exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 @every
 def test_solution_passes(exercise: Exercise, tmp_path: Path) -> None:

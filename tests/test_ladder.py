@@ -18,6 +18,8 @@ from course.testkit import RunningProject, running
 from course.testkit.browser import save_screenshot
 
 SECONDS = 6
+# How late a page is told can only be judged on a machine that does nothing else.
+pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("ladder")]
 
 
 @dataclass

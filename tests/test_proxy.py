@@ -24,7 +24,10 @@ CERTIFICATE = (
 )
 MISSING = [program for program in ("nginx", "openssl") if not shutil.which(program)]
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
 
 
 @pytest.fixture

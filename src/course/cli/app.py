@@ -21,6 +21,9 @@ from course.site.build import mkdocs, take_screenshots
 from course.work import folder as work
 from course.work.progress import Progress
 
+# Tests mostly wait, for processes that start and for tasks that end: more of them than cores.
+TEST_OPTIONS = ["-q", "--progress", "--numprocesses", str(min(8, 2 * (os.cpu_count() or 2)))]
+
 app = typer.Typer(
     no_args_is_help=False,
     add_completion=False,  # would install for a command on PATH; see `completion`
@@ -87,11 +90,16 @@ def run_tests(
         str, typer.Option(help="The versions that are `taught`, or the `current` ones.")
     ] = "taught",
     python: Annotated[str, typer.Option(help="Another Python of this machine: 3.13.")] = "",
+    all_tests: Annotated[
+        bool, typer.Option("--all", help="Faults, load, abuse and hundreds of variants, too.")
+    ] = False,
 ) -> None:
     """Run every test, or those of one chapter or the notebooks. What follows goes to pytest.
 
-    With --locks and --python in an environment of its own, beside .venv.
+    Several at a time; -n 0 runs one after another. With --locks and --python in an environment of
+    its own, beside .venv.
     Example: ./course test 05 -k websocket
+    Example: ./course test 05 --all
     Example: ./course test 04 --locks current --python 3.13
     """
     del locks, python  # ./course has chosen the environment by them
@@ -106,7 +114,8 @@ def run_tests(
             paths = [str(find_chapter(chapter).folder.relative_to(ROOT))]
         except UnknownChapter as problem:
             raise fail(problem) from None
-    command = [sys.executable, "-m", "pytest", *paths, *options]
+    command = [sys.executable, "-m", "pytest", *TEST_OPTIONS, *(["-m", ""] if all_tests else [])]
+    command += [*paths, *options]
     os.chdir(ROOT)
     os.execv(command[0], command)  # a parent would kill it a moment after Ctrl-C, half-way
 
