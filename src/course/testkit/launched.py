@@ -1,5 +1,6 @@
 """The processes of the project under test: started on free ports, awaited, ended."""
 
+import itertools
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from course.processes import (
     worker_is_ready,
 )
 from course.testkit.explain import why_it_did_not_start
+from course.wires import Tap
 
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
 QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
@@ -60,8 +62,14 @@ class Web:
 class LaunchedProject:
     """Redis, newsletter service, worker and web process of one project, on free ports."""
 
-    def __init__(self, folder: Path, settings: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, object] | None = None, with_wires: bool = False
+    ) -> None:
         self.folder = folder
+        self.with_wires = with_wires
+        self.tap: Tap | None = None  # what passes between the processes, if it is watched
+        self.names: dict[Process, str] = {}  # "web", "web 2": as the wires call them
+        self.behind: dict[int, int] = {}  # where a web process listens, by its port for clients
         self.settings = QUICK if settings is None else settings
         self.processes: list[Process] = []
         self.ports: dict[Process, int] = {}  # where each was told to listen
@@ -74,6 +82,8 @@ class LaunchedProject:
         """Start the named processes and wait until they are ready. Raises ProjectProblem."""
         self.redis = redis
         self.newsletter_port = free_port()
+        if self.with_wires:
+            self.tap = Tap(redis.url, f"http://{HOST}:{self.newsletter_port}").__enter__()
         commands = read_procfile(self.folder)
         if "newsletter" in names:
             self.newsletter = self.launch("newsletter", commands["newsletter"])
@@ -100,17 +110,32 @@ class LaunchedProject:
             "NEWSLETTER_PORT": self.newsletter_port,
             "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
         }
+        own_name = self.unused_name(name)
+        if self.tap and name != "newsletter":
+            ours["REDIS_URL"] = self.tap.redis_url_for(own_name)
+            ours["NEWSLETTER_URL"] = self.tap.newsletter_url_for(own_name)
         env = project_environment(**ours | self.settings | settings)
         process = Process(name, command, self.folder, env)
         self.processes.append(process)
+        self.names[process] = own_name
         return process
 
+    def unused_name(self, name: str) -> str:
+        """The name, or "web 2" if a process of that name runs."""
+        running = {own for process, own in self.names.items() if process.exit_code is None}
+        numbered = (f"{name} {number}" for number in itertools.count(2))
+        return next(own for own in itertools.chain([name], numbered) if own not in running)
+
     def launch_web(self, port: int | None = None, **settings: object) -> Web:
-        port = port or free_port()
         command = read_procfile(self.folder)["web"]
-        web = Web(self.launch("web", command, WEB_PORT=port, **settings), port)
-        self.ports[web.process] = port
-        return web
+        listens_at = self.behind.get(port or 0) or (free_port() if self.tap else port)
+        listens_at = listens_at or free_port()
+        process = self.launch("web", command, WEB_PORT=listens_at, **settings)
+        self.ports[process] = listens_at
+        if self.tap:
+            port = self.tap.web_port_for(listens_at, self.names[process], port or 0)
+            self.behind[port] = listens_at
+        return Web(process, port or listens_at)
 
     def launch_worker(self, more: str = "", **settings: object) -> Process:
         """Start a worker; `more` are options that come after the Procfile's."""
@@ -181,6 +206,8 @@ class LaunchedProject:
             process.signal(signal.SIGKILL)
         for process in self.processes:
             process.kill()
+        if self.tap:
+            self.tap.__exit__(None, None, None)
 
     @property
     def web(self) -> Web:

@@ -30,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--progress", action="store_true", help="per cent and time left instead of dots"
     )
+    group.addoption(
+        "--wires",
+        action="store_true",
+        help="let what passes between the project's processes pass through the tap",
+    )
     report.pytest_addoption(parser)
 
 
@@ -85,7 +90,8 @@ def project_folder(item: pytest.Item) -> Path | None:
 class SharedProject:
     """One running project at a time: tests of one chapter share it, the next chapter ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_wires: bool) -> None:
+        self.with_wires = with_wires
         self.stack = ExitStack()
         self.folder: Path | None = None
         self.project: RunningProject | None = None
@@ -96,7 +102,7 @@ class SharedProject:
             self.stop()
             self.folder = folder
             try:
-                self.project = self.stack.enter_context(running(folder))
+                self.project = self.stack.enter_context(running(folder, with_wires=self.with_wires))
             except ProjectProblem as problem:
                 self.problem = problem
         if not self.project:
@@ -119,7 +125,9 @@ def as_expectation(problem: ProjectProblem | None) -> NotAsExpected:
 
 @pytest.fixture(scope="session")
 def shared_project(request: pytest.FixtureRequest) -> Iterator[SharedProject]:
-    shared = request.session.course_shared_project = SharedProject()  # type: ignore[attr-defined]
+    shared = request.session.course_shared_project = SharedProject(  # type: ignore[attr-defined]
+        request.config.getoption("--wires")
+    )
     yield shared
     shared.stop()
 
@@ -139,13 +147,16 @@ def project(shared_project: SharedProject, folder: Path) -> RunningProject:
 
 
 @pytest.fixture
-def own_project(folder: Path) -> Iterator[Callable[..., RunningProject]]:
+def own_project(
+    folder: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., RunningProject]]:
     """Start processes that this test alone uses, and may harm: own_project("web")."""
+    with_wires = request.config.getoption("--wires")
     with ExitStack() as stack:
 
         def start(*names: str) -> RunningProject:
             try:
-                return stack.enter_context(running(folder, *names))
+                return stack.enter_context(running(folder, *names, with_wires=with_wires))
             except ProjectProblem as problem:
                 raise as_expectation(problem) from None
 

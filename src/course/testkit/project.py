@@ -231,10 +231,16 @@ def is_lookup(command: str, task_id: str) -> bool:
 
 @contextmanager
 def running(
-    folder: Path, *names: str, settings: dict[str, object] | None = None
+    folder: Path,
+    *names: str,
+    settings: dict[str, object] | None = None,
+    with_wires: bool = False,
 ) -> Iterator[RunningProject]:
-    """The project's processes (all, or those named), with a Redis for them; ended afterwards."""
-    project = RunningProject(folder, settings)
+    """The project's processes (all, or those named), with a Redis for them; ended afterwards.
+
+    With wires, what passes between them passes through a tap: `.tap` of what you get.
+    """
+    project = RunningProject(folder, settings, with_wires)
     with redis_server() as redis:
         try:
             yield project.start(redis, names) if names else project.start(redis)
