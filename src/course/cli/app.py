@@ -1,13 +1,16 @@
 """The commands, and nothing else."""
 
+import itertools
 import os
 import sys
+from functools import partial
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperCommand
 
 from course.cli.bench import bench_app, race
 from course.cli.terminal import ChapterArgument, console, fail, numbers
@@ -23,6 +26,8 @@ from course.work.progress import Progress
 
 # Tests mostly wait, for processes that start and for tasks that end: more of them than cores.
 TEST_OPTIONS = ["-q", "--progress", "--numprocesses", str(min(8, 2 * (os.cpu_count() or 2)))]
+
+WAYS = ("page", "text")  # to show the wires
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -53,7 +58,19 @@ def chapters(context: typer.Context) -> None:
     console.print("\nRun one with [bold]./course run 05[/]; see also [bold]./course --help[/].")
 
 
-@app.command()
+class WithBareWires(TyperCommand):
+    """`--wires` may stand without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        pairs = itertools.pairwise([*args, ""])
+        given = [
+            "--wires=page" if arg == "--wires" and value not in WAYS else arg
+            for arg, value in pairs
+        ]
+        return list(super().parse_args(ctx, given))
+
+
+@app.command(cls=WithBareWires)
 def run(
     chapter: ChapterArgument = "05",
     port: Annotated[int, typer.Option(help="The page's port.", min=1, max=65535)] = 8010,
@@ -63,14 +80,29 @@ def run(
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
+    wires: Annotated[
+        str,
+        typer.Option(
+            metavar="[page|text]",
+            help="Show what passes between the processes: on a page of its own, or as text.",
+        ),
+    ] = "",
 ) -> None:
     """Run all processes of a chapter under one log; Ctrl-C ends them all.
 
     Example: ./course run 01 --port 8020
+    Example: ./course run 05 --wires
     """
+    if wires and wires not in WAYS:
+        raise fail(f"--wires={wires} is not known: it is {' or '.join(WAYS)}.", 2)
+    new_wires = None
+    if wires:
+        from course.wires.running import shown_wires
+
+        new_wires = partial(shown_wires, wires)
     try:
         folder = find_chapter(chapter).folder
-        code = run_project(folder, port, newsletter_port, open_page)
+        code = run_project(folder, port, newsletter_port, open_page, new_wires)
     except (UnknownChapter, ProjectProblem, RedisProblem) as problem:
         raise fail(problem) from None
     raise typer.Exit(code)

@@ -160,4 +160,12 @@ def place_label(event: Event, left: float, right: float, width: int) -> tuple[st
         anchor, x, room = "start", left + 6, int(room_right)
     else:
         anchor, x, room = "end", right - 6, int(room_left)
-    return anchor, x, label if len(label) <= room else f"{label[: max(4, room - 1)]}…"
+    return anchor, x, cut_in_the_middle(label, max(8, room))
+
+
+def cut_in_the_middle(label: str, room: int) -> str:
+    """What a command does stands at its beginning, and the state that it carries at its end."""
+    if len(label) <= room:
+        return label
+    end = (room - 1) // 2
+    return f"{label[: room - 1 - end]}…{label[-end:]}"

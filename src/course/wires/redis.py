@@ -170,7 +170,7 @@ def first_task(arguments: list[str]) -> str | None:
 
 
 def is_celerys_own(key: str) -> bool:
-    return key.startswith(CELERYS_OWN) or key.endswith(".pidbox")
+    return key.startswith(CELERYS_OWN) or ".pidbox" in key
 
 
 def is_noise(name: str, arguments: list[str]) -> bool:

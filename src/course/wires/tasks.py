@@ -21,7 +21,8 @@ def task_id_in(text: str) -> str | None:
 
 def shorten(text: str, limit: int = 60) -> str:
     """The text on one line, with the first digits of each id, and an end."""
-    line = " ".join(TASK_ID.sub(lambda id_: f"{id_[0][:SHOWN_OF_ID]}…", text).split())
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    line = " ".join(TASK_ID.sub(lambda id_: f"{id_[0][:SHOWN_OF_ID]}…", printable).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

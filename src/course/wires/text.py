@@ -14,23 +14,22 @@ SETTLED = 20_000_000  # ns after which an event's text changes no more: its body
 NAME_WIDTH = len("newsletter")
 
 
-def line(event: Event, start: int) -> str:
-    """One event as text; the time counts from `start`, in seconds."""
+def line(event: Event, start: int, hidden: int = 0) -> str:
+    """One event as text; the time counts from `start`, in seconds.
+
+    `hidden` counts the housekeeping before it that is not shown.
+    """
     seconds = (event.time - start) / 1e9
     task = event.task_id[:SHOWN_OF_ID] if event.task_id else ""
     return (
         f"{seconds:9.4f} s  {event.sender:>{NAME_WIDTH}} → {event.receiver:<{NAME_WIDTH}}  "
-        f"{event.protocol:<9}  {task:<{SHOWN_OF_ID}}  {event.what}"
+        f"{event.protocol:<9}  {task:<{SHOWN_OF_ID}}  {f'+{hidden}' if hidden else '':>4}  "
+        f"{event.what}"
     )
 
 
-def folded(number: int) -> str:
-    """What stands for the housekeeping that is not shown."""
-    return f"{'':9}    {'':{NAME_WIDTH}}   {'':{NAME_WIDTH}}  (housekeeping: {number} not shown)"
-
-
 def lines(events: list[Event], with_noise: bool = False) -> list[str]:
-    """The events, from all that passed, as text. What is folded away is counted where it was."""
+    """The events as text. Housekeeping is counted at the event that follows: +12."""
     if not events:
         return []
     start, hidden, found = events[0].time, 0, []
@@ -38,11 +37,9 @@ def lines(events: list[Event], with_noise: bool = False) -> list[str]:
         if event.is_noise and not with_noise:
             hidden += 1
             continue
-        if hidden:
-            found.append(folded(hidden))
-            hidden = 0
-        found.append(line(event, start))
-    return [*found, folded(hidden)] if hidden else found
+        found.append(line(event, start, hidden))
+        hidden = 0
+    return found
 
 
 class TextOutput:
@@ -80,7 +77,5 @@ class TextOutput:
                 self._hidden += 1
                 continue
             self._start = self._start or event.time
-            if self._hidden:
-                self._show(folded(self._hidden))
-                self._hidden = 0
-            self._show(line(event, self._start))
+            self._show(line(event, self._start, self._hidden))
+            self._hidden = 0

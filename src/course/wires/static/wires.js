@@ -147,7 +147,7 @@ function draw() {
 function drawNow() {
   const width = diagram.clientWidth;
   const left = width >= 600 ? 76 : 54;
-  const right = width >= 600 ? 44 : 34;
+  const right = width >= 600 ? 44 : 40;
   const names = Object.keys(processes);
   const step = (width - left - right) / Math.max(1, names.length - 1);
   const lanes = new Map(names.map((name, place) => [name, left + step * place]));
@@ -232,8 +232,15 @@ function placeLabel(event, left, right, width) {
   return {
     anchor: toTheRight ? "start" : "end",
     x: toTheRight ? left + 6 : right - 6,
-    label: label.length <= room ? label : `${label.slice(0, Math.max(4, room - 1))}…`,
+    label: cutInTheMiddle(label, Math.max(8, room)),
   };
+}
+
+// What a command does stands at its beginning, and the state that it carries at its end.
+function cutInTheMiddle(label, room) {
+  if (label.length <= room) return label;
+  const end = Math.floor((room - 1) / 2);
+  return `${label.slice(0, room - 1 - end)}…${label.slice(-end)}`;
 }
 
 function make(name, attributes, text) {
