@@ -5,15 +5,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from course.processes.tracebacks import last_error, own_line, traceback_in
 from course.testkit.expect import NotAsExpected
 
-FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
-ERROR = re.compile(
-    r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Busy|Refused)\b.*|^Error: .*"
-)
 NO_ANSWER = ("ReadTimeout", "ConnectError", "ReadError", "RemoteProtocolError", "ConnectTimeout")
 COMPLAINT = re.compile(r"Error\b|Exception\b|cannot|WARNING").search
-MOST_LINES = 12
 
 MEANINGS = tomllib.loads(Path(__file__).with_name("meanings.toml").read_text())["meaning"]
 
@@ -21,21 +17,6 @@ MEANINGS = tomllib.loads(Path(__file__).with_name("meanings.toml").read_text())[
 def meaning_of(lines: list[str]) -> str:
     text = "\n".join(lines)
     return next((str(m["usually"]) for m in MEANINGS if re.search(m["pattern"], text)), "")
-
-
-def own_line(lines: list[str], folder: Path) -> str:
-    """The last line of the project's own code that a traceback in the log names, as file:line."""
-    for line in reversed(lines):
-        if found := FRAME.search(line):
-            path = Path(found["file"])
-            path = path if path.is_absolute() else folder / path
-            if path.is_relative_to(folder) and path.exists():
-                return f"{path.relative_to(folder)}:{found['line']}"
-    return ""
-
-
-def last_error(lines: list[str]) -> str:
-    return next((line.strip() for line in reversed(lines) if ERROR.match(line.strip())), "")
 
 
 def why_it_did_not_start(
@@ -115,19 +96,3 @@ def from_browser(text: str) -> tuple[str, str]:
     locator = re.search(r"waiting for (.+)", rest)
     what = f" in the page's {locator[1]}" if locator else ""
     return f"{expected}{what}", rest.strip().splitlines()[0] if rest.strip() else "nothing"
-
-
-def traceback_in(lines: list[str], folder: Path) -> list[str]:
-    """The end of the last traceback in a log, without the frames of other people's code."""
-    ends = [number for number, line in enumerate(lines) if ERROR.match(line.strip())]
-    kept, is_own = [], True
-    for line in lines[: ends[-1] + 1] if ends else lines:
-        if found := FRAME.search(line):
-            is_own = (folder / found["file"]).is_relative_to(folder) and not re.search(
-                "<|/lib/", line
-            )
-        elif not line.startswith("    "):
-            is_own = True
-        if is_own:
-            kept.append(line)
-    return kept[-MOST_LINES:]

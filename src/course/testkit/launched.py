@@ -24,8 +24,9 @@ from course.processes import (
 from course.testkit.explain import why_it_did_not_start
 from course.wires import Tap
 
+MOST_OUTPUT = 100_000_000  # characters that a process may write
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
-QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
+QUICK: dict[str, object] = {"WS_FALLBACK_POLL_SECONDS": 1}  # what a poll repairs, soon repaired
 
 
 class DidNotStart(ProjectProblem):
@@ -115,7 +116,7 @@ class LaunchedProject:
             ours["REDIS_URL"] = self.tap.redis_url_for(own_name)
             ours["NEWSLETTER_URL"] = self.tap.newsletter_url_for(own_name)
         env = project_environment(**ours | self.settings | settings)
-        process = Process(name, command, self.folder, env)
+        process = Process(name, command, self.folder, env, most_output=MOST_OUTPUT)
         self.processes.append(process)
         self.names[process] = own_name
         return process
@@ -179,8 +180,11 @@ class LaunchedProject:
         return web
 
     def end(self, process: Process) -> int | None:
-        """SIGTERM, and return the exit code; None if the process is still there 10 s later."""
-        process.signal(signal.SIGTERM)
+        """SIGTERM, and return the exit code; None if the process is still there 10 s later.
+
+        Its children are left to it: a worker finishes what its pool processes do.
+        """
+        process.terminate()
         code = process.wait(10)
         process.kill()
         return code

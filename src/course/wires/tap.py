@@ -37,8 +37,8 @@ from course.wires.redis import RedisDecoder
 from course.wires.states import States
 from course.wires.tasks import KnownTasks
 
-DECODE_PAUSE = 0.005  # seconds: what is under way goes on before anything is decoded
-DECODE_SLICE = 0.001  # seconds of decoding, before the traffic has its turn again
+DECODE_PAUSE = 0.02  # seconds: what is under way goes on before anything is decoded
+DECODE_SLICE = 0.0003  # seconds of decoding, before the traffic has its turn again
 LARGEST_QUEUE = 4_000_000  # bytes that wait to be decoded
 STOP_LIMIT = 5.0  # seconds
 REDIS_PORT = 6379

@@ -21,8 +21,9 @@ def task_id_in(text: str) -> str | None:
 
 def shorten(text: str, limit: int = 60) -> str:
     """The text on one line, with the first digits of each id, and an end."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    line = " ".join(TASK_ID.sub(lambda id_: f"{id_[0][:SHOWN_OF_ID]}…", printable).split())
+    if not text.isprintable():
+        text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    line = TASK_ID.sub(lambda id_: f"{id_[0][:SHOWN_OF_ID]}…", text)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

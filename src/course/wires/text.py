@@ -10,7 +10,7 @@ from course.wires.tap import Tap
 from course.wires.tasks import SHOWN_OF_ID
 
 PAUSE = 0.05  # seconds between two looks at the log
-SETTLED = 20_000_000  # ns after which an event's text changes no more: its body has come
+SETTLED = 60_000_000  # ns after which an event's text changes no more: its body has come
 NAME_WIDTH = len("newsletter")
 
 

@@ -8,11 +8,11 @@ from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_in
 
 from course.content.chapters import Chapter
-from course.work.session import Decision, Result, check
 from course.content.exercises import Exercise, ideas_to_check
-from course.work.output import as_data, line_of, say_outcome
 from course.work.folder import WORK
+from course.work.output import as_data, line_of, say_outcome
 from course.work.progress import STATE, Progress
+from course.work.session import Decision, Result, check
 
 __all__ = ["as_data", "check_once", "watch"]
 

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.text import Text
 
 from course.content.chapters import Chapter
-from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
 from course.content.exercises import Exercise
 from course.work.folder import WORK, shown
 from course.work.progress import STATE
+from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
 
 MARKS = {
     PASSED: ("✓", "green"),

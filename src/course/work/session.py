@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from course.content.chapters import ROOT
-from course.processes.tree import ProcessTree
 from course.content.ideas import START, Idea
+from course.processes.tree import ProcessTree
 from course.testkit.report import LIMIT
 
 IDEA_LIMIT = 20  # seconds that one test may take

@@ -1,0 +1,37 @@
+"""`./course hint`: the next hint for what failed first in the last check."""
+
+from pathlib import Path
+
+from course.content.chapters import Chapter
+from course.content.exercises import Exercise
+from course.content.hints import HINTS_EACH, hints_for
+from course.work.progress import Progress
+
+
+class NoHint(Exception):
+    """There is nothing to give a hint for. The message says what to do instead."""
+
+
+def next_hint(
+    what: Chapter | Exercise, files: dict[str, Path], progress: Progress
+) -> tuple[str, int, str]:
+    """The idea that failed first in the last check, the number of its next hint, and the hint.
+
+    `files` holds the ideas and their test files. An exercise's hints are for all its ideas. After
+    the third hint the third is given again. Raises NoHint.
+    """
+    own = progress.section(*what.place)
+    if "checked" not in own:
+        command = f"./course check {what.arguments}"
+        raise NoHint(f"A hint is about the first idea that fails: run {command} first.")
+    key = own.get("first_failed")
+    if key not in files:
+        raise NoHint(f"In the last check of {what.title} nothing failed.")
+    hints, name = hints_for(files[key], key), key
+    if isinstance(what, Exercise):
+        hints, name = what.hints, "all"
+    given = progress.section(*what.place, "hints")
+    number = min(int(given.get(name, 0)) + 1, HINTS_EACH)
+    given[name] = number
+    progress.save()
+    return key, number, hints[number - 1]
