@@ -86,7 +86,9 @@ def run(
     try:
         with project_to_run(project) as (folder, is_ours):
             watches = not is_ours if watch is None else watch
-            code = Runner(folder, Options(port, newsletter_port, open_page, watches, new_wires)).run()
+            code = Runner(
+                folder, Options(port, newsletter_port, open_page, watches, new_wires)
+            ).run()
     except (UnknownChapter, WorkProblem, ProjectProblem, RedisProblem) as problem:
         raise fail(problem) from None
     raise typer.Exit(code)

@@ -14,7 +14,7 @@ TEXT = "text"
 def shown_wires(
     way: str, redis_url: str, newsletter_url: str, show: Callable[[str], None]
 ) -> Iterator[tuple[Tap, str]]:
-    """A tap, and what to say of it. `show` prints a line, for the way TEXT; else there is a page."""
+    """A tap, and what to say of it. `show` prints a line if the way is TEXT."""
     with Tap(redis_url, newsletter_url) as tap:
         if way == TEXT:
             with TextOutput(tap, show):
