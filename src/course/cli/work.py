@@ -56,6 +56,9 @@ def check(
     project: ProjectOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Check again on each save.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    wires: Annotated[
+        bool, typer.Option("--wires", help="Show what passed last before an idea failed.")
+    ] = False,
 ) -> None:
     """Check your work against a chapter's ideas, one by one, or against those of an exercise.
 
@@ -68,8 +71,8 @@ def check(
         found, folder = find_work(chapter, exercise), work.project_folder(project)
         with ended_by_signals():
             if watch:
-                checking.watch(console, found, folder)
-            result = checking.check_once(console, found, folder, quiet=as_json)
+                checking.watch(console, found, folder, wires)
+            result = checking.check_once(console, found, folder, as_json, wires)
     except (UnknownChapter, UnknownExercise, work.WorkProblem) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:

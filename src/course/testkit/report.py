@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
-from course.processes import KEPT_LINES
+from course.processes import KEPT_LINES, Process
 from course.testkit.explain import explain
 from course.testkit.launched import DidNotStart
+from course.testkit.project import RunningProject
+from course.wires.text import lines
 
 LIMIT = "limit"
+LAST_EVENTS = 20  # that are shown of what passed before a failure
 
 
 class IdeaReporter:
@@ -83,23 +86,31 @@ class IdeaReporter:
             error = call.excinfo.value
             reason = error.reason if isinstance(error, DidNotStart) else error
             self.failure = explain(reason, folder, self.new_lines(item))
+            self.failure["wires"] = self.last_events(item)
             self.failure["did_not_start"] = getattr(error, "did_not_start", False)
         return report
 
-    def processes(self, item: pytest.Item) -> list[Any]:
+    def project(self, item: pytest.Item) -> RunningProject | None:
+        """The project that the tests share, if it runs."""
         shared = getattr(item.session, "course_shared_project", None)
-        project = getattr(shared, "project", None)
+        return getattr(shared, "project", None)
+
+    def processes(self, item: pytest.Item) -> list[Process]:
+        project = self.project(item)
         return list(project.processes) if project else []
+
+    def last_events(self, item: pytest.Item) -> list[str]:
+        """What passed last between the shared project's processes, if that is watched."""
+        project = self.project(item)
+        return lines(project.tap.last(LAST_EVENTS)) if project and project.tap else []
 
     def new_lines(self, item: pytest.Item) -> dict[str, list[str]]:
         """What each process of the shared project has said since the test began."""
         found = {}
         for process in self.processes(item):
-            lines, before = process.lines, self.logs_before.get(id(process), [])
+            said, before = process.lines, self.logs_before.get(id(process), [])
             is_full = len(before) == KEPT_LINES
-            found[f"{process.name} {process.pid}"] = (
-                lines[-60:] if is_full else lines[len(before) :]
-            )
+            found[f"{process.name} {process.pid}"] = said[-60:] if is_full else said[len(before) :]
         return found
 
 

@@ -18,7 +18,11 @@ __all__ = ["as_data", "check_once", "watch"]
 
 
 def check_once(
-    console: Console, what: Chapter | Exercise, project: Path, quiet: bool = False
+    console: Console,
+    what: Chapter | Exercise,
+    project: Path,
+    quiet: bool = False,
+    with_wires: bool = False,
 ) -> Result:
     """Check the project and say what holds. In work/ the progress is kept."""
 
@@ -28,7 +32,7 @@ def check_once(
 
     if not quiet:
         console.print(f"Checking {what.title}: it takes some {what.seconds} seconds.\n")
-    result = check(ideas_to_check(what), project, say, lanes=what.lanes)
+    result = check(ideas_to_check(what), project, say, lanes=what.lanes, with_wires=with_wires)
     # A project that was not begun with `start` is somebody's: nothing is written to it.
     if not result.problem and (project == WORK.resolve() or (project / STATE).exists()):
         first = result.first_failed
@@ -52,11 +56,13 @@ def stamps(project: Path) -> dict[str, float]:
     return found
 
 
-def watch(console: Console, what: Chapter | Exercise, project: Path) -> None:
+def watch(
+    console: Console, what: Chapter | Exercise, project: Path, with_wires: bool = False
+) -> None:
     """Check, and again on each save, a save during the check included, until Ctrl-C."""
     while True:
         before = stamps(project)
-        result = check_once(console, what, project)
+        result = check_once(console, what, project, with_wires=with_wires)
         if result.problem:
             console.print(f"\n{result.problem}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")

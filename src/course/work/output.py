@@ -67,6 +67,11 @@ def say_failure(console: Console, failed: Decision, project: Path) -> None:
         for line in details["log"]:
             console.print(Text(f"    {line}", "dim"), soft_wrap=True)
 
+    if details.get("wires"):
+        console.print(Text("  what passed between the processes last:", "dim"))
+        for line in details["wires"]:
+            console.print(Text(f"    {line.strip()}", "dim"), soft_wrap=True)
+
 
 def file_to_open(look_at: str, project: Path) -> str:
     """The file, with the line of code if there is a number; said so if the project lacks it."""
@@ -83,7 +88,7 @@ def file_to_open(look_at: str, project: Path) -> str:
 
 def as_data(what: Chapter | Exercise, project: Path, result: Result) -> dict[str, Any]:
     """The result as JSON holds it."""
-    told = ("expected", "seen", "usually", "look_at", "where", "log")
+    told = ("expected", "seen", "usually", "look_at", "where", "log", "wires")
     return {
         "chapter": str(what.chapter) if isinstance(what, Exercise) else str(what),
         "exercise": what.number if isinstance(what, Exercise) else None,

@@ -63,10 +63,14 @@ def check(
     stop_at_first: bool = True,
     limit: float = ALL_LIMIT,
     tree: ProcessTree | None = None,
+    with_wires: bool = False,
 ) -> Result:
-    """Decide the ideas on that project. What comes after the first that fails is not reached."""
+    """Decide the ideas on that project. What comes after the first that fails is not reached.
+
+    With wires, a failure's details hold what passed between the processes last.
+    """
     with tree or ProcessTree() as ours:
-        return Run(ideas, project, on_decided, ours, stop_at_first, limit).go(lanes)
+        return Run(ideas, project, on_decided, ours, stop_at_first, limit, with_wires).go(lanes)
 
 
 class Lane:
@@ -85,6 +89,7 @@ class Lane:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += [f"--timeout={IDEA_LIMIT}", "--rootdir", str(ROOT), "-c", "pyproject.toml"]
         command += ["--project", str(run.project), "--course-report", json.dumps(settings)]
+        command += ["--wires"] if run.with_wires else []
         command += [idea.node for idea in mine]
         self.output = run.tree.folder / f"{name}.txt"
         with self.output.open("wb") as output:
@@ -116,7 +121,9 @@ class Run:
         tree: ProcessTree,
         stop_at_first: bool,
         limit: float,
+        with_wires: bool,
     ) -> None:
+        self.with_wires = with_wires
         self.project, self.on_decided, self.tree = project, on_decided, tree
         self.stop_at_first = stop_at_first
         self.started = time.monotonic()
