@@ -87,12 +87,13 @@ def test_progress_is_kept(tmp_path: Path) -> None:
     """What passed keeps its time; what the tool does not know stays in the file."""
     chapter = find_chapter("02")
     (tmp_path / STATE).write_text('{"note": "mine", "chapters": {"02": {"passed": {"a": "then"}}}}')
-    Progress.read(tmp_path).note(chapter, ["a", "b"], "c")
+    Progress.read(tmp_path).note(chapter, ["a", "b"], {"c": "why"})
     data = json.loads((tmp_path / STATE).read_text())
     assert data["note"] == "mine"
     assert data["chapters"]["02"]["passed"]["a"] == "then"
     assert data["chapters"]["02"]["passed"].keys() == {"a", "b"}
     assert data["chapters"]["02"]["first_failed"] == "c"
+    assert Progress.read(tmp_path).failed(chapter) == ["c"]
     assert "2 ideas" in Progress.read(tmp_path).summary(chapter)
 
 
@@ -102,5 +103,5 @@ def test_damaged_progress_is_no_obstacle(text: str, tmp_path: Path) -> None:
     (tmp_path / STATE).write_text(text)
     chapter = find_chapter("02")
     assert Progress.read(tmp_path).summary(chapter) == ""
-    Progress.read(tmp_path).note(chapter, ["a"], None)
+    Progress.read(tmp_path).note(chapter, ["a"], {})
     assert Progress.read(tmp_path).passed(chapter).keys() == {"a"}

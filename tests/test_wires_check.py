@@ -1,18 +1,16 @@
 """`check --wires`: before a failure stands what passed between the processes last."""
 
-import io
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from course.content.chapters import ROOT, find_chapter
 from course.content.ideas import START, ideas_of
 from course.testkit.report import LAST_EVENTS
-from course.work.output import say_failure
+from course.work.output import message
 from course.work.session import check
 
 CHAPTER = find_chapter("05")
@@ -38,14 +36,13 @@ def test_missing_message_is_seen(silent: Path) -> None:
     failed = check(ideas, silent, lanes=1, with_wires=True).first_failed
     assert failed
     assert failed.idea.key == wanted[1]
-    lines = failed.details["wires"]
+    assert failed.failure
+    lines = failed.failure.wires
     assert 0 < len(lines) <= LAST_EVENTS
     stored = next(n for n, line in enumerate(lines) if "SUCCESS" in line and "SETEX" in line)
     assert any("web → browser" in line for line in lines)
     assert not any("PUBLISH" in line for line in lines[stored:])
-    console = Console(width=160, record=True, file=io.StringIO())
-    say_failure(console, failed, silent)
-    text = console.export_text()
+    text = "\n".join(line.plain for line in message([failed], silent, is_verbose=False))
     assert "what passed between the processes last:" in text
     assert lines[-1].strip() in text
 

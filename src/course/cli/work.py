@@ -55,6 +55,9 @@ def check(
     exercise: ExerciseOption = None,
     project: ProjectOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Check again on each save.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Every idea and every line of a message.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     wires: Annotated[
         bool, typer.Option("--wires", help="Show what passed last before an idea failed.")
@@ -71,8 +74,8 @@ def check(
         found, folder = find_work(chapter, exercise), work.project_folder(project)
         with ended_by_signals():
             if watch:
-                checking.watch(console, found, folder, wires)
-            result = checking.check_once(console, found, folder, as_json, wires)
+                checking.watch(console, found, folder, verbose, wires)
+            result = checking.check_once(console, found, folder, as_json, verbose, wires)
     except (UnknownChapter, UnknownExercise, work.WorkProblem) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:
@@ -98,11 +101,13 @@ def hint(
         found, folder = find_work(chapter, exercise), work.project_folder(project)
         ideas = {idea.key: idea for idea in ideas_to_check(found)}
         files = {key: idea.file for key, idea in ideas.items()}
-        key, number, text = next_hint(found, files, Progress.read(folder))
+        hint = next_hint(found, files, Progress.read(folder))
     except (UnknownChapter, UnknownExercise, work.WorkProblem, NoHint) as problem:
         raise fail(problem) from None
-    console.print(Text(ideas[key].text, "bold"), soft_wrap=True)
-    console.print(Text(f"Hint {number} of {HINTS_EACH}: {text.strip()}"), soft_wrap=True)
+    console.print(Text(ideas[hint.key].text, "bold"), soft_wrap=True)
+    if hint.cause:
+        console.print(Text(f"The last check found: {hint.cause}."), soft_wrap=True)
+    console.print(Text(f"Hint {hint.number} of {HINTS_EACH}: {hint.text.strip()}"), soft_wrap=True)
 
 
 def grade(
