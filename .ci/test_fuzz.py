@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from course.chapters import find_chapter
+from course.content.chapters import find_chapter
 from course.testkit import RunningProject, running
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))  # for each of the two tests

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from course.chapters import find_chapter
+from course.content.chapters import find_chapter
 from course.testkit import running
 
 # The schema can only say "format: email". The app refuses more: reserved names such as *.test.

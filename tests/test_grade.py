@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 
-from course.chapters import ROOT, find_chapter
-from course.edits import Edit, copy_app
-from course.grade import ACCIDENT, Grader, fingerprint
+from course.content.chapters import ROOT, find_chapter
+from course.content.edits import Edit, copy_app
+from course.grade.grader import ACCIDENT, Grader, fingerprint
+from course.grade.results import COLUMNS, Results, ResultsProblem, Row
 from course.processes import wait_for
-from course.results import COLUMNS, Results, ResultsProblem, Row
 
 IN_WORKER = "    answer = httpx.post("  # a line of the task's body
 HOSTILE = {

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from course.chapters import Chapter, all_chapters, find_chapter
-from course.hints import HINTS_EACH, NoHint, all_hints, hints_for, next_hint
-from course.ideas import ideas_of
-from course.work import Progress
+from course.content.chapters import Chapter, all_chapters, find_chapter
+from course.content.hints import HINTS_EACH, all_hints, hints_for
+from course.content.ideas import ideas_of
+from course.work.hints import NoHint, next_hint
+from course.work.progress import Progress
 
 
 @pytest.mark.parametrize("chapter", all_chapters(), ids=str)

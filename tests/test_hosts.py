@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Origin
 
-from course.chapters import find_chapter
+from course.content.chapters import find_chapter
 from course.processes import Process, Redis, answers, read_procfile
 from course.testkit import (
     FINAL,

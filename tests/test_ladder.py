@@ -13,11 +13,13 @@ import redis
 from playwright.sync_api import Browser
 from playwright.sync_api import expect as expect_page
 
-from course.chapters import Chapter, all_chapters
+from course.content.chapters import Chapter, all_chapters
 from course.testkit import RunningProject, running
 from course.testkit.browser import save_screenshot
 
 SECONDS = 6
+# How late a page is told can only be judged on a machine that does nothing else.
+pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("ladder")]
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from course.chapters import ROOT
+from course.content.chapters import ROOT
 
 LAUNCHER = ROOT / "course"
 

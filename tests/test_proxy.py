@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from course.chapters import ROOT, find_chapter
+from course.content.chapters import ROOT, find_chapter
 from course.processes import HOST, free_port, is_free
 from course.testkit import Follower, RunningProject, expect, expect_that, running
 
@@ -24,7 +24,10 @@ CERTIFICATE = (
 )
 MISSING = [program for program in ("nginx", "openssl") if not shutil.which(program)]
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from course.chapters import ROOT, all_chapters
-from course.family import is_alive
+from course.content.chapters import ROOT, all_chapters
 from course.processes import (
     HOST,
     Process,
@@ -28,10 +27,10 @@ from course.processes import (
     read_procfile,
     wait_for,
 )
-from course.signals import ENDING
+from course.processes.interrupts import ENDING
+from course.processes.tree import commands_of, is_alive, relatives
 from course.testkit import running
 from course.testkit.explain import why_it_did_not_start
-from course.testkit.relatives import commands_of, relatives
 
 COMMAND = f"{sys.executable} -m course run"
 
@@ -141,7 +140,7 @@ def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> Non
         members = family(process)
         os.kill(process.pid, number)
         assert process.wait(20) == 2, text_of(process)  # pytest's code for an interruption
-        assert wait_for(lambda: gone(members), 5), "some process is left"
+        assert wait_for(lambda: gone(members), 5), commands_of(list(filter(is_alive, members)))
         assert not list(tmp_path.glob("course-*"))
     finally:
         process.kill()
@@ -246,7 +245,7 @@ def test_redis_url_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["5", "05", "celery-signals", "05-celery-signals"])
 def test_chapter_is_found_by_number_and_name(name: str) -> None:
     """A chapter is found by its number or its name."""
-    from course.chapters import find_chapter
+    from course.content.chapters import find_chapter
 
     assert str(find_chapter(name)) == "05-celery-signals"
 

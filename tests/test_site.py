@@ -17,11 +17,11 @@ import pytest
 import typer
 from playwright.sync_api import Page
 
-from course.bench.report import number as as_text
-from course.chapters import ROOT, all_chapters, find_chapter
-from course.cli import app
-from course.figures import NoNumber, with_numbers
-from course.site_tools import MADE_FROM, looks
+from course.cli.app import app
+from course.content.chapters import ROOT, all_chapters, find_chapter
+from course.content.rounding import three_figures as as_text
+from course.site.build import MADE_FROM, looks
+from course.site.numbers import NoNumber, with_numbers
 
 DOCS = ROOT / "docs"
 GENERATED = ("changes/", "notebooks/", "print.md", "numbers/")
@@ -37,6 +37,9 @@ READMES = [
 ]
 # Commands that the course is about to have. As soon as one exists its lines are checked.
 EXPECTED = {"start", "check", "hint", "grade", "bench", "race", "lab"}
+
+# One build of the site serves them all.
+pytestmark = pytest.mark.xdist_group("site")
 
 
 def name(path: Path) -> str:
@@ -186,7 +189,7 @@ def test_screenshots_are_not_stale() -> None:
 def test_wrong_include_fails(site: Path, line: str, problem: str) -> None:
     """Code that is not there, under that name, fails the build."""
     importlib.invalidate_caches()  # the site's packages may have come a moment ago
-    include = importlib.import_module("course.include")
+    include = importlib.import_module("course.site.include")
     with pytest.raises(ValueError, match=problem):
         include.expand([line])
 
@@ -194,7 +197,7 @@ def test_wrong_include_fails(site: Path, line: str, problem: str) -> None:
 @pytest.mark.timeout(300)
 def test_include_takes_what_belongs_to_a_function(site: Path) -> None:
     """An included function comes with its decorators and the comment above, and what is new."""
-    include = importlib.import_module("course.include")
+    include = importlib.import_module("course.site.include")
     block = include.expand(["  {{ 02 project/subscriptions/views.py start_subscription }}"])
     assert 'title="chapters/02-asyncio/project/subscriptions/views.py"' in block[0]
     assert 'hl_lines="1"' in block[0]

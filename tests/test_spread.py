@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from course.spread import SpreadProblem, spread
+from course.content.spread import SpreadProblem, spread
 
 FILES = {
     "chapters/01-a/main.py": "shared",

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from course.chapters import Chapter, all_chapters, find_chapter
-from course.diff import files_of
-from course.edits import copy_app
-from course.work import STATE, Progress, WorkProblem, copy_start, start
+from course.content.chapters import Chapter, all_chapters, find_chapter
+from course.content.diff import files_of
+from course.content.edits import copy_app
+from course.work.folder import WorkProblem, copy_start, start
+from course.work.progress import STATE, Progress
 
 NOT_IN_WORK = {"tests", "README.md"}
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from course.chapters import ROOT
-from course.cli import app
+from course.cli.app import app
+from course.content.chapters import ROOT
 from course.processes import free_port
 
 COURSE = [sys.executable, "-m", "course"]

@@ -17,7 +17,7 @@ from course.bench.load import run_load
 from course.bench.redis_counts import RedisCounts
 from course.bench.stage import App, Stage, chapter_app, running_apps
 from course.bench.wire import Http, Traffic, WireProblem
-from course.chapters import all_chapters
+from course.content.chapters import all_chapters
 
 LOOK_EVERY = 0.05  # seconds between two looks for the task's end, by a connection of our own
 HEARTBEAT = 5.0  # seconds: chapter 4's page learns the end at one of these

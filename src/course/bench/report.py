@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from course.bench.summary import COLUMNS, Column
-from course.figures import number
+from course.content.rounding import three_figures
 
 # Which figures stand side by side: a terminal is not wide enough for all of them in one table.
 GROUPS = {
@@ -43,7 +43,7 @@ def writable_folder(path: Path) -> Path:
 
 def cell(figure: dict[str, float], runs: int) -> str:
     """The median, and the least and most when there was more than one run and they differ."""
-    middle, least, most = (number(figure[key]) for key in ("median", "least", "most"))
+    middle, least, most = (three_figures(figure[key]) for key in ("median", "least", "most"))
     return middle if runs == 1 or least == most else f"{middle} ({least}-{most})"
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
-from course.chapters import Chapter, find_chapter
+from course.content.chapters import Chapter, find_chapter
 from course.processes import (
     HOST,
     Process,

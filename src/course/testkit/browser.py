@@ -11,7 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request
 
-from course.doctor import find_browser, how_to_get_a_browser
+from course.doctor.findings import how_to_get_a_browser
+from course.processes.browser import find_browser
 from course.testkit.expect import expect
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from course.doctor import find_browser, how_to_get_a_browser
-from course.ideas import NOT_IN_CHECK
+from course.content.ideas import NOT_IN_CHECK
+from course.doctor.findings import how_to_get_a_browser
 from course.processes import ProjectProblem
-from course.signals import ended_by_signals
-from course.testkit import report
+from course.processes.browser import find_browser
+from course.processes.interrupts import ended_by_signals
+from course.testkit import report, scheduling
 from course.testkit.expect import NotAsExpected
 from course.testkit.launched import DidNotStart
+from course.testkit.progress import Progress
 from course.testkit.project import RunningProject, running
 
 
@@ -25,12 +27,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="the project to test; without it, the chapter that the test lies in",
     )
+    group.addoption(
+        "--progress", action="store_true", help="per cent and time left instead of dots"
+    )
     report.pytest_addoption(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{NOT_IN_CHECK}: `./course check` leaves this test out")
+    config.addinivalue_line("markers", f"{scheduling.ALONE}: no other test runs meanwhile")
     report.pytest_configure(config)
+    if given := getattr(config, "workerinput", {}):
+        config.pluginmanager.register(scheduling.TakesTurns(given[scheduling.LOCK]))
+    else:
+        config.pluginmanager.register(scheduling.GivesOutLock())
+        if config.getoption("--progress"):
+            config.pluginmanager.register(Progress(config))
     if threading.current_thread() is threading.main_thread():
         until_the_end = ExitStack()
         until_the_end.enter_context(ended_by_signals())
@@ -43,11 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With -n, let the tests of one chapter run in one process: they share a running project."""
+    scheduling.group_tests(items, project_folder)
     may_skip = not find_browser() and not os.environ.get("COURSE_REQUIRE_BROWSER")
     for item in items:
-        group = project_folder(item) or item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
         if may_skip and "page" in getattr(item, "fixturenames", []):
             item.add_marker(pytest.mark.skip(reason="no browser"))
 

@@ -1,0 +1,38 @@
+"""`./course grade` on the terminal: a word of warning, a progress bar, and the table."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from course.content.chapters import Chapter
+from course.grade.grader import Grader, name_of, projects_in
+from course.grade.results import Results, Row
+from course.work.folder import WorkProblem
+
+
+def grade_folder(
+    console: Console, folder: Path, chapter: Chapter | None, jobs: int, out: Path
+) -> None:
+    """Grade each project in the folder. Raises WorkProblem or ResultsProblem."""
+    if not folder.is_dir():
+        raise WorkProblem(f"{folder} is not a folder.")
+    projects = projects_in(folder)
+    if not projects:
+        raise WorkProblem(f"{folder} holds no projects: each is a folder of its own in it.")
+    grader = Grader(Results(out), chapter)
+    left = [project for project in projects if not grader.is_done(project)]
+    console.print("This runs the students' code, with your rights: see ./course grade --help.")
+    if len(left) < len(projects):
+        console.print(f"{len(projects) - len(left)} of {len(projects)} are done already.")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        bar = progress.add_task("grading", total=len(left))
+
+        def done(row: Row) -> None:
+            progress.update(bar, advance=1, description=row.project[:30])
+
+        grader.grade_all(left, jobs, done)
+    console.print(grader.results.table([name_of(project) for project in projects]))
+    console.print(f"\nIn {out}, and as JUnit XML in {out.with_suffix('.xml')}.", soft_wrap=True)

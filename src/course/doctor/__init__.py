@@ -1,0 +1,1 @@
+"""What the course needs on this machine: what is there, and how to get what is not."""

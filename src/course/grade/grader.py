@@ -1,0 +1,159 @@
+"""`./course grade`: every project in a folder, each checked on a copy of its own, within limits."""
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from pathlib import Path
+
+from course.content.chapters import Chapter, all_chapters
+from course.content.ideas import START, Idea, ideas_of
+from course.grade.results import Results, Row, plain
+from course.processes.limits import LimitWatcher
+from course.processes.tree import ProcessTree
+from course.work.session import PASSED, Result, check
+
+ACCIDENT = "could not be checked"  # the machine's fault, not the project's
+LIMIT = 75.0  # seconds for one check of one project
+NO_PART_OF_IT = shutil.ignore_patterns(
+    ".git", ".venv", "venv", "node_modules", "__pycache__", ".*_cache"
+)
+
+
+def name_of(project: Path) -> str:
+    """The folder's name as its row has it: the bytes of some are no UTF-8."""
+    return plain(os.fsencode(project.name).decode("utf-8", "backslashreplace")).removeprefix("'")
+
+
+def projects_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
+class Grader:
+    """Grades projects, several at a time, and writes each result as it comes."""
+
+    def __init__(self, results: Results, chapter: Chapter | None) -> None:
+        self.results, self.chapter = results, chapter
+        self.asked = chapter.number if chapter else "highest"
+        self.trees: set[ProcessTree] = set()
+        self.is_over = threading.Event()
+
+    def is_done(self, project: Path) -> bool:
+        """Was this very project graded by an earlier run, and asked the same?"""
+        row = self.results.rows.get(name_of(project))
+        if not row or row.problem.startswith(ACCIDENT):
+            return False
+        return row.asked == self.asked and row.fingerprint == fingerprint(project)
+
+    def grade_all(self, projects: list[Path], jobs: int, on_done: Callable[[Row], None]) -> None:
+        """Grade them; KeyboardInterrupt ends what runs, and what has been written stays."""
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                running = [pool.submit(self.grade, project) for project in projects]
+                for future in as_completed(running):
+                    row = future.result()
+                    self.results.add(row)
+                    on_done(row)
+            except BaseException:
+                self.is_over.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                for tree in list(self.trees):
+                    tree.end_for_good()
+                raise
+            finally:
+                with suppress(OSError):
+                    self.results.write_junit()
+
+    def grade(self, project: Path) -> Row:
+        row = Row(name_of(project), asked=self.asked)
+        try:
+            row.fingerprint = fingerprint(project)
+            self.fill(row, root_of(project))
+        except Exception as error:  # one project's row, and no other's
+            row.problem = f"{ACCIDENT}: {type(error).__name__}: {error}"
+        return row
+
+    def fill(self, row: Row, project: Path) -> None:
+        if self.chapter:
+            result, row.problem = self.check(ideas_of(self.chapter), project)
+            row.chapter = self.chapter.number
+            row.passed = "yes" if result.exit_code == 0 and not row.problem else "no"
+            tell(row, result)
+            return
+        above: Chapter | None = None
+        seconds = 0.0
+        for chapter in reversed(all_chapters()):
+            # The chapter's own ideas come first: they tell soonest that it is not reached.
+            ideas = sorted(ideas_of(chapter), key=lambda i: (i.key != START, not i.is_new))
+            result, row.problem = self.check(ideas, project)
+            seconds += result.seconds
+            if result.exit_code == 0 and not row.problem:
+                row.chapter, row.passed = chapter.number, "yes"
+                break
+            tell(row, result)
+            first = result.first_failed
+            if row.problem or (first and first.idea.key == START):
+                break  # it will not start for another chapter either
+            above = chapter
+        if row.passed == "yes" and above:
+            ideas = [idea for idea in ideas_of(above) if idea.is_new]
+            result, row.problem = self.check(ideas, project, stop_at_first=False)
+            seconds += result.seconds
+            tell(row, result)
+            row.holds_already = "; ".join(decision.idea.text for decision in result.of(PASSED))
+        row.seconds = f"{seconds:.1f}"
+
+    def check(
+        self, ideas: list[Idea], project: Path, stop_at_first: bool = True
+    ) -> tuple[Result, str]:
+        """Check a copy, which goes afterwards. Returns what was decided, and what went wrong."""
+        with ProcessTree() as tree:
+            self.trees.add(tree)
+            try:
+                if self.is_over.is_set():  # set before the trees are ended: none is missed
+                    raise KeyboardInterrupt
+                copy = tree.folder / "project"
+                shutil.copytree(project, copy, symlinks=True, ignore=NO_PART_OF_IT)
+                with LimitWatcher(tree) as watcher:
+                    result = check(
+                        ideas, copy, lanes=1, stop_at_first=stop_at_first, limit=LIMIT,
+                        tree=tree,
+                    )  # fmt: skip
+            finally:
+                self.trees.discard(tree)
+        if self.is_over.is_set():
+            raise KeyboardInterrupt
+        return result, watcher.problem or result.problem
+
+
+def tell(row: Row, result: Result) -> None:
+    row.ideas = f"{len(result.of(PASSED))} of {len(result.decisions)}"
+    row.seconds = f"{result.seconds:.1f}"
+    if first := result.first_failed:
+        row.first_failed = first.idea.text
+        row.expected = str(first.details.get("expected", ""))
+        row.seen = str(first.details.get("seen", ""))
+
+
+def root_of(project: Path) -> Path:
+    """The folder with the Procfile: the project's own, or the only folder in it."""
+    inner = projects_in(project)
+    is_inner = not (project / "Procfile").exists() and len(inner) == 1
+    return inner[0] if is_inner and (inner[0] / "Procfile").exists() else project
+
+
+def fingerprint(project: Path) -> str:
+    """Changes when a file of the project does. Links are not followed."""
+    found = hashlib.sha256()
+    for parent, folders, files in os.walk(project):
+        folders[:] = sorted(set(folders) - NO_PART_OF_IT(parent, folders))
+        for name in sorted(files):
+            path = Path(parent) / name
+            found.update(str(path.relative_to(project)).encode("utf-8", "replace"))
+            with suppress(OSError):
+                if path.is_file() and not path.is_symlink():
+                    found.update(path.read_bytes())
+    return found.hexdigest()[:16]

@@ -1,0 +1,77 @@
+"""Limits for a project that nobody has read: its memory, its processes, its files, its time."""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from course.processes.tree import ENDING, ProcessTree
+
+MOST_PROCESSES = 120
+MOST_MEMORY = 800 * 2**20  # bytes, of one process
+MOST_MEMORY_ALL = 3 * 2**30  # bytes, of all: a browser alone has some hundred million
+MOST_FILES = 400 * 2**20  # bytes, of one file and of all that are written
+LOOK_EVERY = 0.3  # seconds
+
+
+class LimitWatcher:
+    """Watches a tree while it runs, and ends it when it takes more than its share."""
+
+    def __init__(self, tree: ProcessTree) -> None:
+        self.tree = tree
+        self.problem = ""  # what it took too much of
+        self._done = threading.Event()
+        self._limited: set[int] = set()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join(2 * ENDING)
+
+    def _watch(self) -> None:
+        while not self._done.wait(LOOK_EVERY):
+            self._limit_files()
+            if problem := self._too_much():
+                self.problem = self.problem or problem
+                self.tree.end()
+
+    def _limit_files(self) -> None:
+        """What a lane starts later inherits the limit; only Linux can set it from outside."""
+        if not hasattr(psutil, "RLIMIT_FSIZE"):
+            return
+        for child in self.tree.children:
+            if child.pid not in self._limited and child.poll() is None:
+                self._limited.add(child.pid)
+                with suppress(psutil.Error, OSError):
+                    limits = (MOST_FILES, MOST_FILES)
+                    psutil.Process(child.pid).rlimit(psutil.RLIMIT_FSIZE, limits)
+
+    def _too_much(self) -> str:
+        members = self.tree.members()
+        if len(members) > MOST_PROCESSES:
+            return f"it had {len(members)} processes; the limit is {MOST_PROCESSES}"
+        memory = []
+        for process in members:
+            with suppress(psutil.Error):
+                memory.append(process.memory_info().rss)
+        if max(memory, default=0) > MOST_MEMORY or sum(memory) > MOST_MEMORY_ALL:
+            return f"it used {sum(memory) // 2**20} MiB of memory"
+        if (size := size_of(self.tree.folder)) > MOST_FILES:
+            return f"it wrote {size // 2**20} MiB of files"
+        return ""
+
+
+def size_of(folder: Path) -> int:
+    total = 0
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
