@@ -76,10 +76,10 @@ def test_bad_address_is_refused(project: RunningProject, email: object) -> None:
     )
 
 
-def test_unknown_task_is_pending(project: RunningProject) -> None:
-    """A task nobody has started is PENDING: Celery cannot tell it from one that waits."""
-    status = project.status(str(uuid.uuid4()))
-    expect("the state of an unknown task", status["state"], "PENDING", look_at=CELERY)
+def test_unknown_task_is_not_found(project: RunningProject) -> None:
+    """A task that nobody has started is answered with 404; chapter 5 took it for PENDING."""
+    answer = project.http.get(f"{project.url}/task_status/{uuid.uuid4()}")
+    expect("the status of an unknown task", answer.status_code, 404, look_at=VIEWS)
 
 
 def test_task_status_leads_to_success(project: RunningProject) -> None:

@@ -4,7 +4,7 @@ import re
 import time
 from pathlib import Path
 
-from course.processes import HOST, Process
+from course.processes import Process
 from course.testkit import RunningProject, expect_that
 
 CONFIG = "project/config.py"
@@ -14,8 +14,8 @@ LIMIT = 15  # seconds: three times what it should take, as machines are busy
 def test_wrong_setting_stops_the_start(project: RunningProject) -> None:
     """A setting that is wrong stops the process soon, with one clear sentence."""
     wrong = [
-        ("web", "CELERY_RESULT_BACKEND", f"redis://{HOST}:1/0"),
-        ("worker", "CELERY_BROKER_URL", "amqp://127.0.0.1/"),
+        ("web", "CELERY_RESULT_BACKEND", "amqp://127.0.0.1/"),
+        ("worker", "CELERY_BROKER_URL", "http://127.0.0.1/"),
     ]
     launched = [launch(project, name, setting, value) for name, setting, value in wrong]
     for (name, setting, value), process in zip(wrong, launched, strict=True):

@@ -14,7 +14,7 @@ VIEWS = "project/ws/views.py"
 def test_view_subscribes(project: RunningProject) -> None:
     """While a client follows a task, its web process subscribes to one channel of Redis."""
     before = project.channels()
-    with project.follow(str(uuid.uuid4())) as follower:
+    with project.follow(project.pending_task()) as follower:
         follower.next()
         project.channel_since(before)
 
@@ -22,7 +22,7 @@ def test_view_subscribes(project: RunningProject) -> None:
 def test_view_subscribes_before_it_looks(project: RunningProject) -> None:
     """First subscribe, then look: what is published in between is heard, not missed."""
     web = project.web_with(WS_HEARTBEAT_SECONDS="60")  # its looks of now and then prove nothing
-    task_id, before = str(uuid.uuid4()), project.channels()
+    task_id, before = project.pending_task(), project.channels()
     with project.watch_redis() as commands, project.follow(task_id, web) as follower:
         follower.next()
         project.channel_since(before)
@@ -44,7 +44,7 @@ def test_view_subscribes_before_it_looks(project: RunningProject) -> None:
 def test_clients_that_leave_leave_nothing(project: RunningProject) -> None:
     """When 100 clients have come and gone, nobody is subscribed for them 5 seconds later."""
     web = project.another_web()
-    task_ids = [str(uuid.uuid4()) for _ in range(20)]
+    task_ids = [project.pending_task() for _ in range(20)]
     before = project.channels()
 
     async def come_and_go(number: int) -> None:

@@ -25,7 +25,7 @@ STATES_BEFORE = {"PENDING", "STARTED", "RETRY"}
 def test_first_state_comes_at_once(project: RunningProject) -> None:
     """The current state is the first frame, sent at once."""
     # Of a task that nobody has started there will never be any news.
-    with project.follow(str(uuid.uuid4())) as follower:
+    with project.follow(project.pending_task()) as follower:
         first = follower.next(within=0.8, usually=NO_LOOK)
         expect("the state of a task that nobody has started", first["state"], "PENDING")
     task_id = project.subscribe("slow+0.5@example.com")
@@ -99,7 +99,7 @@ def test_every_follower_is_told_on_every_web_process(project: RunningProject) ->
 def test_open_sockets_do_not_delay_the_end(project: RunningProject) -> None:
     """SIGTERM with open sockets: they are closed with 1012, and the process ends within 3 s."""
     web = project.another_web()
-    with project.follow(str(uuid.uuid4()), web) as follower:
+    with project.follow(project.pending_task(), web) as follower:
         follower.next()
         start = time.monotonic()
         code = project.end_web(web)
@@ -143,6 +143,8 @@ def test_foreign_origin_is_refused(project: RunningProject, origin: str | None) 
 def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
     """While Redis is frozen, the web process still serves the page: nothing blocks its loop."""
 
+    task_id = project.pending_task()
+
     async def seconds_to_get_the_page() -> float:
         start = time.monotonic()
         await asyncio.to_thread(project.http.get, f"{project.url}/")
@@ -166,7 +168,7 @@ def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
         )
 
     async def come_and_go() -> None:
-        async with await project.open_socket(str(uuid.uuid4())):
+        async with await project.open_socket(task_id):
             pass
 
     run_async(come_while_redis_is_frozen)
