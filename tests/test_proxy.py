@@ -33,7 +33,7 @@ pytestmark = [
 @pytest.fixture
 def project() -> Iterator[RunningProject]:
     with ExitStack() as stack:
-        project = stack.enter_context(running(FOLDER, settings={"WS_HEARTBEAT_SECONDS": 60}))
+        project = stack.enter_context(running(FOLDER, settings={"WS_FALLBACK_POLL_SECONDS": 60}))
         project.start_web()
         yield project
 

@@ -1,19 +1,37 @@
 """Settings, read from the environment. A wrong one stops the process with one sentence."""
 
+import os
 import sys
+from typing import NoReturn
 
 import redis
-from pydantic import Field, HttpUrl, RedisDsn, ValidationError
+from pydantic import AliasChoices, Field, HttpUrl, RedisDsn, ValidationError, field_validator
 from pydantic_settings import BaseSettings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+REDIS_URL = RedisDsn("redis://127.0.0.1:6379/0")
+
 
 class Settings(BaseSettings):
-    redis_url: RedisDsn = RedisDsn("redis://127.0.0.1:6379/0")
-    celery_broker_url: RedisDsn = Field(default_factory=lambda data: data["redis_url"])
-    celery_result_backend: RedisDsn = Field(default_factory=lambda data: data["redis_url"])
+    # Each may name a server of its own. What is not set is REDIS_URL.
+    celery_broker_url: RedisDsn = Field(
+        default=REDIS_URL, validation_alias=AliasChoices("celery_broker_url", "redis_url")
+    )
+    celery_result_backend: RedisDsn = Field(
+        default=REDIS_URL, validation_alias=AliasChoices("celery_result_backend", "redis_url")
+    )
     newsletter_url: HttpUrl = HttpUrl("http://127.0.0.1:8011")
+    # How long one call of the newsletter service may take in all, in seconds.
+    newsletter_deadline_seconds: float = Field(default=600, gt=0)
+
+    @field_validator("celery_broker_url", "celery_result_backend")
+    @classmethod
+    def database_is_a_number(cls, url: RedisDsn) -> RedisDsn:
+        database = (url.path or "").strip("/")
+        if database and not database.isdecimal():
+            raise ValueError(f"Redis has numbered databases, and {database!r} is not a number")
+        return url
 
 
 def load_settings() -> Settings:
@@ -21,11 +39,11 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        sys.exit(f"The setting {str(first['loc'][0]).upper()} is wrong: {first['msg']}.")
+        stop_process(f"The setting {str(first['loc'][0]).upper()} is wrong: {first['msg']}.")
 
 
 def require_redis() -> None:
-    """Stop the process at once, and say why, if it could do nothing but wait for Redis."""
+    """Stop the process if it could do nothing but wait for Redis."""
     for name in ("celery_broker_url", "celery_result_backend"):
         url = str(getattr(settings, name))
         try:
@@ -33,8 +51,13 @@ def require_redis() -> None:
                 url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0)
             ) as client:
                 client.ping()
-        except (redis.RedisError, ValueError) as error:
-            sys.exit(f"The setting {name.upper()} leads to no Redis that answers: {error}")
+        except redis.RedisError as error:
+            stop_process(f"The setting {name.upper()} leads to no Redis that answers: {error}")
+
+
+def stop_process(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr, flush=True)
+    os._exit(1)  # not sys.exit: uvicorn logs what leaves the lifespan with its traceback
 
 
 settings = load_settings()

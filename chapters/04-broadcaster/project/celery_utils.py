@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any
 
 from celery import Celery, current_app, states
+from celery.signals import worker_init
 from pydantic import BaseModel
 
-from project.config import settings
+from project.config import require_redis, settings
 
 TIME_LIMITS = {"socket_connect_timeout": 1, "socket_timeout": 1}  # seconds
 
@@ -32,6 +33,11 @@ def create_celery() -> Celery:
     return celery
 
 
+@worker_init.connect
+def worker_init_handler(**kwargs: Any) -> None:
+    require_redis()
+
+
 class PublicError(Exception):
     """An error whose text may be shown to the person who started the task."""
 
@@ -46,7 +52,7 @@ class TaskStatus(BaseModel):
 
 
 def get_task_info(task_id: str) -> TaskStatus:
-    """Look the task up in the result backend. This blocks: keep it off the event loop."""
+    """Query the result backend for the task. This blocks: keep it off the event loop."""
     task = current_app.AsyncResult(task_id)
     info = TaskStatus(task_id=task_id, state=task.state)
     if info.state == states.SUCCESS:

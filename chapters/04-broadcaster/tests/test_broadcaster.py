@@ -122,7 +122,7 @@ def test_task_that_ends_first_is_not_missed(project: RunningProject) -> None:
 
 def test_end_is_only_found_by_looking(project: RunningProject) -> None:
     """What is still wrong: the task cannot announce its own end, only a slow look finds it."""
-    patient_web = project.web_with(WS_HEARTBEAT_SECONDS="2")
+    patient_web = project.web_with(WS_FALLBACK_POLL_SECONDS="2")
     with project.follow(project.subscribe("slow+0.5@example.com"), patient_web) as follower:
         last = follower.until_final(within=5)
         late = time.time() - time_of(last["date_done"])

@@ -27,7 +27,7 @@ FOLDER = Path(__file__).resolve().parents[1]
 SETTINGS: dict[str, object] = {
     "WS_MOST_PER_CLIENT": 100_000,
     "CELERY_VISIBILITY_TIMEOUT": 10,
-    "WS_HEARTBEAT_SECONDS": 2,
+    "WS_FALLBACK_POLL_SECONDS": 2,
 }
 EVERY = 0.15  # seconds between two tasks
 FAULT_EVERY = 6.0  # seconds between two faults, on average

@@ -76,7 +76,7 @@ class TestRedis:
 
     def test_who_came_in_vain_leaves_nothing(self, own: RunningProject) -> None:
         """Who came while Redis was away, and never again, is not subscribed when it is back."""
-        patient = own.web_with(WS_HEARTBEAT_SECONDS="60")
+        patient = own.web_with(WS_FALLBACK_POLL_SECONDS="60")
         with own.follow(str(uuid.uuid4()), patient) as stays:
             stays.next()
             (channel,) = own.channels()
@@ -331,7 +331,7 @@ class TestMoment:
 
     def test_thousand_random_moments(self, project: RunningProject) -> None:
         """Of 1,000 clients that come at random moments none misses the end, none is told twice."""
-        web = project.web_with(WS_HEARTBEAT_SECONDS="5", **MANY)
+        web = project.web_with(WS_FALLBACK_POLL_SECONDS="5", **MANY)
         randomly = random.Random(5)
         moments = [randomly.uniform(0, 1.2) for _ in range(1000)]
 
@@ -380,7 +380,7 @@ class TestClients:
 
     def test_clients_that_never_read(self, project: RunningProject) -> None:
         """Clients that never read cost a bounded amount of memory, and disturb nobody."""
-        web = project.web_with(WS_HEARTBEAT_SECONDS="5", **MANY)
+        web = project.web_with(WS_FALLBACK_POLL_SECONDS="5", **MANY)
         process = psutil.Process(web.process.pid)
 
         async def crowd() -> int:
@@ -413,7 +413,7 @@ class TestLoad:
     def test_two_thousand_sockets(self, own_project: Callable[..., RunningProject]) -> None:
         """2,000 sockets on one web process, 500 tasks that end within a second: all are told."""
         project = own_project("newsletter")
-        web = project.start_web(None, WS_HEARTBEAT_SECONDS="30", **MANY)
+        web = project.start_web(None, WS_FALLBACK_POLL_SECONDS="30", **MANY)
         project.launch_worker("--pool threads --concurrency 100")
         url = f"{web.url}/subscriptions"
 

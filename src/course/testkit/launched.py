@@ -23,7 +23,7 @@ from course.processes import (
 from course.testkit.explain import why_it_did_not_start
 
 START_LIMIT = 15.0  # seconds for a process to start on a busy machine
-QUICK: dict[str, object] = {"WS_HEARTBEAT_SECONDS": 1}  # what a slow look repairs, soon repaired
+QUICK: dict[str, object] = {"WS_FALLBACK_POLL_SECONDS": 1}  # what a poll repairs, soon repaired
 
 
 class DidNotStart(ProjectProblem):
