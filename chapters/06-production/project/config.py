@@ -1,11 +1,22 @@
 """Settings, read from the environment. A wrong one stops the process with one sentence."""
 
+import os
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode
 
+REDIS_URL = "redis://127.0.0.1:6379/0"
 DEVELOPMENT_SECRET = "for development alone: everybody can read it here"
 SHORTEST_SECRET = 32  # characters
 REDIS_SCHEMES = ("redis", "rediss", "sentinel")
@@ -15,8 +26,14 @@ BROKER_SCHEMES = (*REDIS_SCHEMES, "amqp", "amqps")
 def has_scheme(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
         # A list of sentinels is not one URL: sentinel://one:26379;sentinel://two:26379
-        if any(part.partition("://")[0] not in schemes for part in url.split(";")):
-            raise ValueError(f"it starts with none of {', '.join(s + '://' for s in schemes)}")
+        for part in map(urlsplit, url.split(";")):
+            if part.scheme not in schemes:
+                raise ValueError(f"it starts with none of {', '.join(s + '://' for s in schemes)}")
+            database = part.path.strip("/")
+            if part.scheme in REDIS_SCHEMES and database and not database.isdecimal():
+                raise ValueError(f"Redis has numbered databases, and {database!r} is no number")
+            if part.port == 0:  # looking at it raises ValueError if it is no port
+                raise ValueError("port 0 is no port")
         return url
 
     return AfterValidator(check)
@@ -27,12 +44,20 @@ BrokerUrl = Annotated[str, has_scheme(*BROKER_SCHEMES)]
 
 
 class Settings(BaseSettings):
-    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
-    celery_broker_url: BrokerUrl = Field(default_factory=lambda data: data["redis_url"])
-    celery_result_backend: RedisUrl = Field(default_factory=lambda data: data["redis_url"])
-    ws_message_queue: RedisUrl = Field(default_factory=lambda data: data["redis_url"])
+    # Each may name a server of its own. What is not set is REDIS_URL.
+    celery_broker_url: BrokerUrl = Field(
+        default=REDIS_URL, validation_alias=AliasChoices("celery_broker_url", "redis_url")
+    )
+    celery_result_backend: RedisUrl = Field(
+        default=REDIS_URL, validation_alias=AliasChoices("celery_result_backend", "redis_url")
+    )
+    ws_message_queue: RedisUrl = Field(
+        default=REDIS_URL, validation_alias=AliasChoices("ws_message_queue", "redis_url")
+    )
     sentinel_master: str = "mymaster"  # the name that the sentinels know the master by
     newsletter_url: HttpUrl = HttpUrl("http://127.0.0.1:8011")
+    # How long one call of the newsletter service may take in all, in seconds.
+    newsletter_deadline_seconds: float = Field(default=600, gt=0)
 
     environment: Literal["development", "production"] = "development"
     # Signs the session cookie: who has it can forge any session.
@@ -80,7 +105,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        sys.exit(f"The setting {str(first['loc'][0]).upper()} is wrong: {first['msg']}.")
+        stop_process(f"The setting {str(first['loc'][0]).upper()} is wrong: {first['msg']}.")
 
 
 def require_secret() -> None:
@@ -89,10 +114,15 @@ def require_secret() -> None:
     if settings.environment == "development":
         return
     if secret == DEVELOPMENT_SECRET or len(secret) < SHORTEST_SECRET:
-        sys.exit(
+        stop_process(
             f"The setting SESSION_SECRET is missing, or shorter than {SHORTEST_SECRET} "
             "characters: anybody could sign a session."
         )
+
+
+def stop_process(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr, flush=True)
+    os._exit(1)  # not sys.exit: uvicorn logs what leaves the lifespan with its traceback
 
 
 settings = load_settings()

@@ -4,12 +4,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import REGISTRY, CollectorRegistry, CounterMetricFamily, Metric
 from redis import RedisError
 
-from project.ws.publish import TASKS_BY_STATE
+from project.config import settings
+from project.redis_clients import async_client
 
+TASKS_BY_STATE = "newsletter:tasks-by-state"  # a hash in Redis, which the workers write
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 open_sockets = Gauge("newsletter_open_sockets", "WebSockets that follow a task in this process")
 messages_sent = Counter("newsletter_messages_sent", "Frames sent to clients")
 latency = Histogram(
@@ -24,6 +35,7 @@ redis_reconnects = Counter("newsletter_redis_reconnects", "Subscription connecti
 slow_clients = Counter("newsletter_slow_clients", "Clients cut off, as they did not read")
 
 metrics_router = APIRouter()
+queue = async_client(settings.ws_message_queue)
 
 
 class TasksByState:
@@ -43,11 +55,9 @@ class TasksByState:
 
 @metrics_router.get("/metrics", include_in_schema=False)
 async def metrics() -> Response:
-    from project.ws.hub import hub
-
     text = generate_latest(REGISTRY)
     try:
-        numbers: dict[Any, Any] = await hub.client.hgetall(TASKS_BY_STATE)
+        numbers: dict[Any, Any] = await queue.hgetall(TASKS_BY_STATE)
     except (RedisError, OSError):
         numbers = {}  # what this process counts itself can be read all the same
     counted = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Chapter 5 under abuse: nobody gets in, nothing grows, nobody else notices."""
+"""Chapter 6 under abuse: no stranger gets in, nothing grows, no other client notices."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def test_socket_only_speaks(project: RunningProject, frames: list[str | bytes]) 
     """A client that sends frames is closed with 1008, however many they are."""
     memory = psutil.Process(project.web.process.pid).memory_info
     before = memory().rss
-    with project.follow(str(uuid.uuid4())) as follower:
+    with project.follow(project.pending_task()) as follower:
         follower.next()
         with suppress(ConnectionClosed, OSError):  # closed before all was sent
             for frame in frames:
@@ -59,7 +59,7 @@ def test_socket_only_speaks(project: RunningProject, frames: list[str | bytes]) 
 
 def test_large_frame_is_refused(project: RunningProject) -> None:
     """A frame of 1 MB is refused with 1009, before the app sees it."""
-    with project.follow(str(uuid.uuid4())) as follower:
+    with project.follow(project.pending_task()) as follower:
         follower.next()
         with suppress(ConnectionClosed, OSError):  # refused before all was sent
             follower.connection.send("x" * 1_000_000)
@@ -70,14 +70,15 @@ def test_large_frame_is_refused(project: RunningProject) -> None:
 def test_sockets_are_limited(project: RunningProject, setting: str, same_task: bool) -> None:
     """One client address, and one task, have a limited number of sockets; others are served."""
     web = project.web_with(**{f"WS_MOST_PER_{setting}": "20"})
-    one_id = str(uuid.uuid4())
+    task_ids = [project.pending_task() for _ in range(60)]
+    one_id = task_ids[0]
 
     async def open_many() -> tuple[int, int]:
         opened, refused = [], 0
-        for _ in range(60):
+        for task_id in task_ids:
             try:
-                task_id = one_id if same_task else str(uuid.uuid4())
-                opened.append(await project.open_socket(task_id, web))
+                one = one_id if same_task else task_id
+                opened.append(await project.open_socket(one, web))
             except NotAsExpected:
                 refused += 1
         for socket in opened:
@@ -222,15 +223,20 @@ def test_security_headers(project: RunningProject) -> None:
 def test_logs_hold_no_secrets(project: RunningProject) -> None:
     """A password in a setting is not printed, not even when the setting is wrong."""
     secret = "hunter2secret"
-    names = ("REDIS_URL", "CELERY_BROKER_URL", "WS_MESSAGE_QUEUE")
-    for setting in names:
-        process = project.launch_web(None, **{setting: f"redis://:{secret}@127.0.0.1:1/0"}).process
+    for setting in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "WS_MESSAGE_QUEUE"):
+        process = project.launch_web(None, **{setting: f"mysql://:{secret}@127.0.0.1:1/0"}).process
         process.wait(10)
         process.kill()
         output = "\n".join(process.lines)
-        # REDIS_URL stands for all three; the first that does not work is named.
-        expect_that(any(name in output for name in names), "the name of a setting", output)
+        expect_that(setting in output, "the name of the setting", output)
         expect_that(secret not in output, "no password in the log", output, look_at="project")
+    wrong_password = project.redis.url.replace("redis://", f"redis://:{secret}@")
+    web = project.start_web(None, REDIS_URL=wrong_password)
+    answer = project.http.get(f"{web.url}/readyz")
+    expect("the status of /readyz with a wrong password", answer.status_code, 503)
+    project.end(web.process)
+    output = "\n".join(web.process.lines)
+    expect_that(secret not in output, "no password in the log", output, look_at="project")
 
 
 def test_handshake_without_origin_is_refused(project: RunningProject) -> None:
@@ -242,5 +248,9 @@ def test_allowed_origin_may_come(project: RunningProject) -> None:
     """An origin in ALLOWED_ORIGINS may open the socket."""
     web = project.web_with(ALLOWED_ORIGINS="https://friend.example,https://other.example")
     origin = Origin("https://friend.example")
-    with connect(web.task_socket(str(uuid.uuid4())), origin=origin) as socket:
+    with connect(
+        web.task_socket(project.pending_task()),
+        origin=origin,
+        additional_headers=project.cookie_header,
+    ) as socket:
         expect("the first state", json.loads(socket.recv(timeout=5))["state"], "PENDING")

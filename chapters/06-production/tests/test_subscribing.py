@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable
 
 from course.testkit import RunningProject, SocketClosed, eventually, expect, expect_that, run_async
@@ -21,7 +20,7 @@ def test_view_subscribes(project: RunningProject) -> None:
 
 def test_view_subscribes_before_it_looks(project: RunningProject) -> None:
     """First subscribe, then look: what is published in between is heard, not missed."""
-    web = project.web_with(WS_HEARTBEAT_SECONDS="60")  # its looks of now and then prove nothing
+    web = project.web_with(WS_FALLBACK_POLL_SECONDS="60")  # its looks of now and then prove nothing
     task_id, before = project.pending_task(), project.channels()
     with project.watch_redis() as commands, project.follow(task_id, web) as follower:
         follower.next()

@@ -9,10 +9,10 @@ from redis import Redis, RedisError
 
 from project.celery_utils import TaskStatus
 from project.config import settings
+from project.metrics import TASKS_BY_STATE
 from project.redis_clients import sync_client
 
 CHANNEL = "newsletter:task:"  # pub/sub channels are global to a Redis server: ours have a prefix
-TASKS_BY_STATE = "newsletter:tasks-by-state"  # counted for /metrics
 
 logger = logging.getLogger(__name__)
 

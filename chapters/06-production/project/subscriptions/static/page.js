@@ -5,7 +5,9 @@ import { clear, say, show } from "./status.js";
 import { request, showTotals } from "./wire.js";
 
 const form = document.getElementById("subscribe");
+const NO_ANSWER = [0, 502, 503, 504]; // the request may have been served all the same
 let following = new AbortController();
+let unanswered = {}; // the request that is repeated, with its key, when the button is pressed again
 
 async function subscribe(event) {
   event.preventDefault();
@@ -16,13 +18,21 @@ async function subscribe(event) {
   clear();
   say("Asking …");
   const json = { email: form.email.value };
-  const { status, body } = await request("POST", "/subscriptions", { json, signal });
+  if (unanswered.email !== json.email) unanswered = { email: json.email, key: randomKey() };
+  // The server starts one task for a key, however often it comes.
+  const headers = { "Idempotency-Key": unanswered.key };
+  const { status, body } = await request("POST", "/subscriptions", { json, signal, headers });
   if (signal.aborted) return;
+  if (!NO_ANSWER.includes(status)) unanswered = {};
   if (status === 202) {
     follow(body.task_id, show, signal);
   } else {
     say(`Not accepted: ${reason(body)}`);
   }
+}
+
+function randomKey() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
 }
 
 function reason({ detail }) {

@@ -33,8 +33,8 @@ function count(number, noun) {
 }
 
 // Like fetch(), and shown in the panel. Resolves to { status, body }; status 0 is no answer.
-export async function request(method, path, { json, signal } = {}) {
-  const headers = json ? { "Content-Type": "application/json" } : {};
+export async function request(method, path, { json, signal, headers = {} } = {}) {
+  if (json) headers = { ...headers, "Content-Type": "application/json" };
   const body = json && JSON.stringify(json);
   totals.requests += 1;
   add("→ sent", `${method} ${path}`, body);
