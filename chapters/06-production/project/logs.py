@@ -13,12 +13,16 @@ from project.config import settings
 
 # What uvicorn and Celery log by themselves goes the same way.
 LOGGERS = ("uvicorn", "uvicorn.access", "uvicorn.error", "celery", "kombu")
+# Two more lines for each socket, without its path: the line before them has said all of it.
+NOISE = ("connection open", "connection closed")
 
 
 class TaskId(logging.Filter):
     """Find the task that a line is about: it is named, or it is the one that runs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg in NOISE:
+            return False
         named = getattr(record, "task_id", None)
         of_celery = record.args.get("id") if isinstance(record.args, dict) else None
         running = current_task.request.id if current_task else None

@@ -230,7 +230,7 @@ def test_logs_hold_no_secrets(project: RunningProject) -> None:
         output = "\n".join(process.lines)
         expect_that(setting in output, "the name of the setting", output)
         expect_that(secret not in output, "no password in the log", output, look_at="project")
-    wrong_password = project.redis.url.replace("redis://", f"redis://:{secret}@")
+    wrong_password = project.redis.url.replace("redis://", f"redis://stranger:{secret}@")
     web = project.start_web(None, REDIS_URL=wrong_password)
     answer = project.http.get(f"{web.url}/readyz")
     expect("the status of /readyz with a wrong password", answer.status_code, 503)

@@ -31,10 +31,8 @@ async def ws_task_status(websocket: WebSocket) -> None:
         hub.join(follower)
         try:
             async with follower.life:
-                message = await websocket.receive()
-                if message["type"] != "websocket.disconnect":  # this socket only sends
-                    follower.close(status.WS_1008_POLICY_VIOLATION)
-                    await websocket.receive()
+                while (await websocket.receive())["type"] != "websocket.disconnect":
+                    follower.close(status.WS_1008_POLICY_VIOLATION)  # clients have nothing to say
         except TimeoutError:
             if not follower.life.expired():
                 raise
