@@ -41,6 +41,6 @@ class SecurityHeaders:
 def is_allowed_origin(websocket: WebSocket) -> bool:
     """Is this a page of ours? Scheme, host and port count; a browser always names its origin."""
     origin = websocket.headers.get("origin", "")
-    scheme = "https" if websocket.url.scheme == "wss" else "http"
+    scheme = "https" if websocket.scope["scheme"] == "wss" else "http"
     own = f"{scheme}://{websocket.headers.get('host', '')}"
     return origin == own or origin in settings.allowed_origins
