@@ -41,7 +41,7 @@ def create_celery() -> Celery:
         task_retry_on_worker_lost=True,
         task_reject_on_worker_lost=True,  # if the retry cannot be sent
         # A task is killed before Redis would give it to another worker as well.
-        task_time_limit=settings.celery_visibility_timeout * 0.9,
+        task_time_limit=settings.task_time_limit,
         # While Redis is away, a request gets its error within 3 seconds, not after 20 tries.
         task_publish_retry=False,
         broker_connection_timeout=1,

@@ -12,6 +12,7 @@ from pydantic import (
     HttpUrl,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode
@@ -85,11 +86,22 @@ class Settings(BaseSettings):
     # killed before that: it never runs twice at the same time.
     celery_visibility_timeout: int = Field(default=700, gt=1)
 
+    @property
+    def task_time_limit(self) -> float:
+        return self.celery_visibility_timeout * 0.9
+
     @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def split(cls, names: str | list[str]) -> list[str]:
         listed = names.split(",") if isinstance(names, str) else names
         return [name.strip() for name in listed if name.strip()]
+
+    @field_validator("celery_visibility_timeout")
+    @classmethod
+    def is_longer_than_a_task(cls, seconds: int, info: ValidationInfo) -> int:
+        if info.data.get("newsletter_deadline_seconds", 0) > seconds * 0.9:
+            raise ValueError("NEWSLETTER_DEADLINE_SECONDS may be nine tenths of it at most")
+        return seconds
 
     @field_validator("allowed_hosts")
     @classmethod

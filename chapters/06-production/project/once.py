@@ -26,16 +26,15 @@ logger = logging.getLogger(__name__)
 class TaskThatRunsOnce(Task):  # type: ignore[misc]
     """What `@shared_task` makes of each function."""
 
-    message_number = ""  # for mypy; Celery sets it on the request, from the message's headers
+    default_retry_delay = 1  # seconds until a task whose process was killed is run again
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         number = getattr(self.request, "message_number", None)
-        if number and not self.request.is_eager:
-            if first_number(self.request.id, number) != number:
-                logger.info("A second message for the same task is ignored.")
-                raise Ignore
-            # Celery would note this before we could ignore the message: task_track_started is off.
-            self.update_state(state=states.STARTED)
+        if number and first_number(self.request.id, number) != number:
+            logger.info("A second message for the same task is ignored.")
+            raise Ignore
+        # Celery would note this before a message can be ignored: task_track_started is off.
+        self.update_state(state=states.STARTED)
         return super().__call__(*args, **kwargs)
 
 
