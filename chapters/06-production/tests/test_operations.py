@@ -80,17 +80,20 @@ def test_metrics_are_counted(project: RunningProject) -> None:
 
 
 def test_reconnection_is_counted(own_project: Callable[..., RunningProject]) -> None:
-    """A lost message is found by the query after the reconnection, and both are counted."""
-    project = own_project()
-    web = project.start_web(None, WS_FALLBACK_POLL_SECONDS="60")
-    project.redis.client.client_kill_filter(_type="pubsub")
-    eventually(
-        lambda: read_metrics(project, web)["newsletter_redis_reconnects_total"],
-        lambda number: number >= 1,
-        "the reconnection is counted",
-        within=5,
-        look_at=METRICS,
-    )
+    """A subscription connection that is cut is made again at once, and counted."""
+    project = own_project("web")
+    with project.follow(project.pending_task()) as follower:
+        follower.next()
+        (channel,) = project.channels()
+        project.redis.client.client_kill_filter(_type="pubsub")
+        eventually(
+            lambda: read_metrics(project)["newsletter_redis_reconnects_total"],
+            lambda number: number == 1,
+            "the reconnection is counted",
+            within=5,
+            look_at=METRICS,
+        )
+        eventually(project.channels, lambda found: found == {channel}, "subscribed", within=5)
 
 
 def test_logs_are_json_with_the_task(project: RunningProject) -> None:

@@ -2,6 +2,8 @@
 
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -15,12 +17,13 @@ VIEWS = "project/subscriptions/views.py"
 LONG_SECRET = "a secret that is long enough for the tests, and no other use"
 
 
-def stranger(project: RunningProject) -> httpx.Client:
+@contextmanager
+def stranger(project: RunningProject) -> Iterator[httpx.Client]:
     """Another browser, with a session and a task of its own."""
-    client = httpx.Client(base_url=project.url, timeout=15)
-    answer = client.post("/subscriptions", json={"email": "slow+0@example.com"})
-    expect("the status of a stranger's own POST", answer.status_code, 202, look_at=VIEWS)
-    return client
+    with httpx.Client(base_url=project.url, timeout=15) as client:
+        answer = client.post("/subscriptions", json={"email": "slow+0@example.com"})
+        expect("the status of a stranger's own POST", answer.status_code, 202, look_at=VIEWS)
+        yield client
 
 
 def close_code(project: RunningProject, task_id: str, headers: dict[str, str]) -> int | None:
