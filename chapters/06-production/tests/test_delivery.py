@@ -79,7 +79,7 @@ class TestWorkersDeath:
     """A worker ends with a task in its hands."""
 
     def test_sigterm_to_the_whole_group(self, own: RunningProject) -> None:
-        """SIGTERM to the worker and its pool, as systemd sends it: the next worker runs the task."""
+        """SIGTERM to the worker and its pool, as systemd does: the next worker runs the task."""
         task_id = started(own, "slow+3@example.com")
         own.worker.signal(signal.SIGTERM)  # to the process group
         expect_that(own.worker.wait(20) is not None, "the worker ends", "it runs on")
