@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from course.content.chapters import ROOT
+from course.processes import wait_for
 
 LAUNCHER = ROOT / "course"
 
@@ -73,7 +75,11 @@ echo "$1" >> {folder}/calls
 sleep 0.5
 for path; do :; done
 mkdir -p "$path/bin"
-printf '#!/bin/sh\\necho handed over: "$@", no proxy for "$no_proxy"\\n' > "$path/bin/python"
+cat > "$path/bin/python" <<'END'
+#!/bin/sh
+echo handed over: "$@", no proxy for "$no_proxy"
+echo bytecode: "$PYTHONPYCACHEPREFIX" "$PYTHONDONTWRITEBYTECODE."
+END
 chmod +x "$path/bin/python"
 """
     )
@@ -84,7 +90,12 @@ chmod +x "$path/bin/python"
 def start(checkout: Path, uv: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, checkout / "course", "run", "01"],
-        env=os.environ | {"PATH": f"{uv}{os.pathsep}{os.environ['PATH']}", "no_proxy": "intranet"},
+        env=os.environ | {
+            "PATH": f"{uv}{os.pathsep}{os.environ['PATH']}",
+            "no_proxy": "intranet",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": "/elsewhere",
+        },
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -93,10 +104,58 @@ def test_two_terminals_set_up_once(checkout: Path, pretended_uv: Path) -> None:
     """Both start at once: one sets up and says so on stderr, the other waits and finds all done."""
     both = [start(checkout, pretended_uv) for _ in range(2)]
     said = [process.communicate(timeout=30) for process in both]
-    words = "handed over: -P -m course run 01, no proxy for intranet,127.0.0.1,localhost\n"
-    assert [out for out, _ in said] == [words, words]
+    words = "handed over: -P -m course run 01, no proxy for intranet,127.0.0.1,localhost"
+    assert [out.splitlines()[0] for out, _ in said] == [words, words]
     assert sum("Setting up" in errors for _, errors in said) == 1
     assert (pretended_uv / "calls").read_text().split() == ["venv", "pip", "pip"]
+
+
+def test_bytecode_is_kept_whatever_the_environment_says(checkout: Path, pretended_uv: Path) -> None:
+    """Everything that the tool starts inherits a bytecode cache of its own, inside .venv."""
+    said = start(checkout, pretended_uv).communicate(timeout=30)[0]
+    assert said.splitlines()[1] == f"bytecode: {checkout}/.venv/bytecode ."
+
+
+@pytest.mark.parametrize("name", ["a:b", 'a"b', "a$b", "a[b]"])
+def test_path_that_breaks_environments_is_said(checkout: Path, name: str) -> None:
+    """A path that no virtual environment works in: the remedy is another path, not a package."""
+    code, output = launch(checkout.rename(checkout.with_name(name)))
+    assert code == 1
+    assert f"a path with {name[1]!r} in it" in output
+    assert "Rename the folder" in output
+    assert "python3-venv" not in output
+
+
+def test_early_interrupt_is_no_traceback(checkout: Path, pretended_uv: Path) -> None:
+    """Ctrl-C during the start: it waits until the launcher, or the tool, can answer in words."""
+    # Its first import says that it has come so far, and then takes a while.
+    (checkout / "argparse.py").write_text(
+        "import pathlib, time, sys\n"
+        f"pathlib.Path({str(checkout / 'importing')!r}).touch()\n"
+        "time.sleep(0.5)\n"
+        "sys.path.pop(0); del sys.modules['argparse']\n"
+        "import argparse\n"
+    )
+    process = start(checkout, pretended_uv)
+    assert wait_for((checkout / "importing").exists, 20)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, ""), errors
+    assert errors == "Interrupted. The next ./course goes on from here.\n"
+
+
+def test_interrupt_of_the_tools_own_start(tmp_path: Path) -> None:
+    """An interrupt that came while the tool was being imported ends it without a traceback."""
+    code = (
+        "import os, signal, sys\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "os.execv(sys.executable, [sys.executable, '-P', '-m', 'course', 'doctor'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_moved_folder_is_set_up_again(checkout: Path, pretended_uv: Path) -> None:

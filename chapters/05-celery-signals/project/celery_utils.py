@@ -14,13 +14,10 @@ TIME_LIMITS = {"socket_connect_timeout": 1, "socket_timeout": 1}  # seconds
 
 
 def create_celery() -> Celery:
-    celery = Celery(
-        "project",
-        broker=str(settings.celery_broker_url),
-        backend=str(settings.celery_result_backend),
-        include=["project.subscriptions.tasks"],
-    )
+    celery = Celery("project", include=["project.subscriptions.tasks"])
     celery.conf.update(
+        broker_url=str(settings.celery_broker_url),
+        result_backend=str(settings.celery_result_backend),
         task_track_started=True,
         result_expires=3600,
         # While Redis is away, a request gets its error within 3 seconds, not after 20 tries.
@@ -34,9 +31,7 @@ def create_celery() -> Celery:
     return celery
 
 
-@worker_init.connect
-def worker_init_handler(**kwargs: Any) -> None:
-    require_redis()
+worker_init.connect(require_redis)
 
 
 class PublicError(Exception):
@@ -67,7 +62,7 @@ def get_task_info(task_id: str) -> TaskStatus:
 
 
 @task_postrun.connect
-def task_postrun_handler(task_id, **kwargs):  # type: ignore[no-untyped-def]
+def task_postrun_handler(task_id, **kwargs):
     from project.ws.views import update_celery_task_status
 
     async_to_sync(update_celery_task_status)(task_id)

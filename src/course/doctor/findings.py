@@ -15,7 +15,7 @@ from rich.text import Text
 
 from course.content.chapters import ROOT
 from course.doctor.system import Machine, this_machine
-from course.processes import RedisProblem, is_free, redis_server
+from course.processes import RedisProblem, port_problem, redis_server
 from course.processes.browser import find_browser
 
 PORTS = {"--port": 8010, "--newsletter-port": 8011}
@@ -117,10 +117,11 @@ def redis_finding() -> Finding:
 
 
 def port_finding(option: str, port: int) -> Finding:
-    if is_free(port):
+    problem = port_problem(port)
+    if not problem:
         return Finding(f"Port {port}", "free", True, is_required=False)
     remedy = f"./course run {option} {port + 10}"
-    return Finding(f"Port {port}", "taken by another program", False, remedy, is_required=False)
+    return Finding(f"Port {port}", problem, False, remedy, is_required=False)
 
 
 def test_packages_finding() -> Finding:

@@ -3,7 +3,7 @@
 `./course run`, the test kit, the checker and the bench stand on this room.
 """
 
-from course.processes.ports import HOST, answers, free_port, is_free
+from course.processes.ports import HOST, answers, free_port, is_free, port_problem
 from course.processes.process import (
     GRACE,
     KEPT_LINES,
@@ -27,6 +27,7 @@ __all__ = [
     "answers",
     "free_port",
     "is_free",
+    "port_problem",
     "project_environment",
     "read_procfile",
     "redis_server",

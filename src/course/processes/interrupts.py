@@ -1,4 +1,4 @@
-"""How a command is ended: by Ctrl-C, by SIGTERM, or by a terminal that is closed (SIGHUP)."""
+"""How a command is ended: Ctrl-C, Ctrl-\\ (SIGQUIT), SIGTERM, or a closed terminal (SIGHUP)."""
 
 import signal
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 REPEATED = 10.0  # seconds in which another signal is the same wish once more
 Handler = Callable[[int, FrameType | None], None]
 

@@ -14,13 +14,20 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
+    return not port_problem(port)
+
+
+def port_problem(port: int) -> str:
+    """Why no server of ours can listen there: "taken ..." or "not allowed ..."; "" if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
+        except PermissionError:
+            return "not allowed: the system keeps the ports below 1024 for its administrator"
         except OSError:
-            return False
-        return True
+            return "taken by another program"
+        return ""
 
 
 def answers(url: str) -> bool:

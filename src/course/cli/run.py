@@ -1,0 +1,125 @@
+"""The commands that run something: run, test, lab."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from course.cli.terminal import fail, states
+from course.content.chapters import ROOT, UnknownChapter
+from course.content.steps import Step, find_state, ideas_up_to
+from course.processes import ProjectProblem, RedisProblem
+from course.processes.run import Options, Runner
+from course.work.folder import WorkProblem, project_to_run
+
+PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+# Tests mostly wait, for processes that start and for tasks that end: more of them than cores.
+TEST_OPTIONS = ["-q", "--progress", "--numprocesses", str(min(8, 2 * (os.cpu_count() or 2)))]
+
+
+def run(
+    project: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CHAPTER|STEP|work|DIR]",
+            help="A chapter's number or name, a step (04.2), `work`, or a folder with a project. "
+            "None: inside work/ that, elsewhere chapter 5.",
+            autocompletion=lambda: [*states(), "work"],
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(help="The page's port.", min=1, max=65535)] = 8010,
+    newsletter_port: Annotated[
+        int, typer.Option(help="The newsletter service's port.", min=1, max=65535)
+    ] = 8011,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = True,
+    watch: Annotated[
+        bool | None,
+        typer.Option(
+            "--watch/--no-watch",
+            help="Restart on each save of a file. [default: not for a chapter]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Run all processes of a chapter, or of your own work, under one log; Ctrl-C ends them all.
+
+    Your work is restarted on each save; a process that ends on an error waits for the next save.
+    Example: ./course run 01 --port 8020
+    Example: ./course run work
+    """
+    try:
+        with project_to_run(project) as (folder, is_ours):
+            watches = not is_ours if watch is None else watch
+            code = Runner(folder, Options(port, newsletter_port, open_page, watches)).run()
+    except (UnknownChapter, WorkProblem, ProjectProblem, RedisProblem) as problem:
+        raise fail(problem) from None
+    raise typer.Exit(code)
+
+
+def run_tests(
+    context: typer.Context,
+    chapter: Annotated[
+        str | None,
+        typer.Argument(
+            help="A chapter's number or name, a step (04.2), or `notebooks`. None: every test.",
+            autocompletion=lambda: [*states(), "notebooks"],
+        ),
+    ] = None,
+    locks: Annotated[
+        str, typer.Option(help="The versions that are `taught`, or the `current` ones.")
+    ] = "taught",
+    python: Annotated[str, typer.Option(help="Another Python of this machine: 3.13.")] = "",
+    all_tests: Annotated[
+        bool, typer.Option("--all", help="Faults, load, abuse and hundreds of variants, too.")
+    ] = False,
+) -> None:
+    """Run every test, or those of one chapter or the notebooks. What follows goes to pytest.
+
+    Several at a time; -n 0 runs one after another. With --locks and --python in an environment of
+    its own, beside .venv.
+    Example: ./course test 05 -k websocket
+    Example: ./course test 05 --all
+    Example: ./course test 04 --locks current --python 3.13
+    """
+    del locks, python  # ./course has chosen the environment by them
+    options = list(context.args)
+    paths: list[str] = []
+    if chapter and chapter.startswith("-"):
+        options.insert(0, chapter)
+    elif chapter == "notebooks":
+        paths = [str(ROOT / "tests" / "test_notebooks.py")]
+    elif chapter:
+        try:
+            state = find_state(chapter)
+            if isinstance(state, Step):
+                paths = [idea.node for idea in ideas_up_to(state)]
+                options = ["--project", str(state), *options]
+            else:
+                paths = [str(state.folder.relative_to(ROOT))]
+        except UnknownChapter as problem:
+            raise fail(problem) from None
+    command = [sys.executable, "-m", "pytest", *TEST_OPTIONS, *(["-m", ""] if all_tests else [])]
+    command += [*paths, *options]
+    os.chdir(ROOT)
+    os.execv(command[0], command)  # a parent would kill it a moment after Ctrl-C, half-way
+
+
+def lab(context: typer.Context) -> None:
+    """Open JupyterLab on the notebooks. What follows goes to JupyterLab; Ctrl-C ends it.
+
+    Example: ./course lab --no-browser --port 8899
+    """
+    command = [sys.executable, "-P", "-m", "jupyterlab", str(ROOT / "notebooks"), *context.args]
+    if os.geteuid() == 0:  # in a container; it listens on loopback, and asks for a token
+        command.append("--allow-root")
+    # This Python's own kernel, whatever kernels the user has elsewhere.
+    env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
+    env.pop("JUPYTER_PATH", None)
+    if env.get("NO_COLOR"):
+        env["TERM"] = "dumb"  # JupyterLab's log asks for nothing else
+    os.execve(command[0], command, env)
