@@ -63,8 +63,8 @@ def check(
     """Decide the ideas on that project. What comes after the first that fails is not reached.
 
     `on_decided` hears of them in their order, whatever the order in which they were judged; those
-    named in `first`, which failed the last time, are judged before the others. With wires, a failure
-    has what passed between the processes last.
+    named in `first`, which failed the last time, are judged before the others. With wires, a
+    failure has what passed between the processes last.
     """
     with nullcontext(tree) if tree else ProcessTree() as ours:
         check = Check(ideas, project, on_decided, ours, stop_at_first, first, limit, with_wires)
