@@ -25,7 +25,9 @@ from course.content.steps import find_state, folder_of
 from course.processes import HOST
 from course.processes.browser import find_browser
 from course.site.recorded import Recording, note, recordings, stale
+from course.site.wires import write_pictures
 from course.testkit import RunningProject, run_async, running
+from course.wires.text import lines as as_lines
 
 WIDTH = 100  # of a line on a page
 TASK_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
@@ -99,6 +101,19 @@ def submit(page: Page, email: str) -> None:
     page.get_by_role("button").first.click()
 
 
+def wires(folder: Path, email: str, until: str, picture: str) -> list[str]:
+    """What passes between the processes while the page follows a task, and its diagram."""
+    with running(folder, settings={}, with_wires=True) as project, page_of(project) as page:
+        assert project.tap
+        submit(page, email)
+        posted = project.tap.wait_for(lambda e: e.what == "POST /subscriptions" and bool(e.task_id))
+        expect(page.get_by_role("status")).to_contain_text(until, timeout=LIMIT)
+        time.sleep(SETTLED)
+        events = project.tap.events(posted.task_id)
+    write_pictures(events, picture)
+    return as_lines(events)
+
+
 def monitor(folder: Path, email: str, until: str) -> list[str]:
     """What Redis is sent while the page follows a task, without Celery's own bookkeeping."""
     seen: list[tuple[float, str]] = []
@@ -124,6 +139,7 @@ def monitor(folder: Path, email: str, until: str) -> list[str]:
     return [f"{when - started:6.3f}  {said}" for when, said in seen if is_of_a_task(said)]
 
 
+SETTLED = 0.5  # seconds after the result is shown, in which connections are closed
 END = "the end of the recording"
 
 
@@ -279,6 +295,7 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "left": left,
     "origins": origins,
     "wire": wire,
+    "wires": wires,
     "monitor": monitor,
     "requests": requests,
     "check": check,
