@@ -262,10 +262,10 @@ def test_link_to_another_submission_is_refused(tmp_path: Path) -> None:
 def test_escape_codes_in_names_are_shown_as_text(tmp_path: Path) -> None:
     """A folder's name clears no screen, neither in the table nor in the files of results."""
     submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
-    (submissions / "evil\x1b[2J\x07 [/b]").mkdir(parents=True)
+    (submissions / "evil\x1b[2J\x07 [bold]").mkdir(parents=True)
     done = grade(submissions, "--chapter", "01", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert list(rows_of(out)) == ["evil\\x1b[2J\\x07 [/b]"]
+    assert list(rows_of(out)) == ["evil\\x1b[2J\\x07 [bold]"]
     assert "evil\\x1b[2J" in done.stdout
     assert not {"\x1b", "\x07"} & set(done.stdout + done.stderr + out.read_text())
     assert "1 of 1 are done already" in grade(submissions, "--chapter", "01", "--out", out).stdout
