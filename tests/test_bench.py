@@ -145,6 +145,7 @@ def test_limit_of_files_is_raised_or_told() -> None:
     assert allow_files(10**9) < 10**9
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 def test_chapters_are_counted(results: dict[str, Any]) -> None:
     """Polling asks again and again and is late; push is two requests, one look-up, and is not."""
@@ -163,6 +164,7 @@ def test_chapters_are_counted(results: dict[str, Any]) -> None:
     assert [app["runs"][0]["lost"] for app in results["apps"].values()] == [0] * 4
 
 
+@pytest.mark.thorough
 def test_results_say_on_what_and_how(results: dict[str, Any]) -> None:
     """results.json has the machine, the versions, the load, its seed, and a row for each target."""
     assert results["is_complete"]
@@ -175,6 +177,7 @@ def test_results_say_on_what_and_how(results: dict[str, Any]) -> None:
     assert verdicts[2:4] == ["met", "met"]  # commands are counted: no machine is too busy for that
 
 
+@pytest.mark.thorough
 def test_tables_and_plots_are_written(small_run: tuple[Path, str], results: dict[str, Any]) -> None:
     """Every plot for light and dark pages; the same results give the same bytes."""
     from course.bench.plots import PLOTS, write_plots
@@ -191,6 +194,7 @@ def test_tables_and_plots_are_written(small_run: tuple[Path, str], results: dict
         assert "http://www.w3.org" in path.read_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(90)
 def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
     """Ctrl-C: everything ends, and the runs until then are written, marked as incomplete."""
@@ -205,6 +209,7 @@ def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results.json").read_text())["is_complete"] is False
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(90)
 def test_early_interrupt_says_that_nothing_is_kept() -> None:
     """Ctrl-C while the processes are being started ends them, and says what is lost."""
@@ -218,6 +223,7 @@ def test_early_interrupt_says_that_nothing_is_kept() -> None:
     assert "nothing is kept" in "\n".join(process.lines)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(90)
 def test_race_without_a_terminal(tmp_path: Path) -> None:
     """Each event as a line, then the lanes and the counts; and the picture for light and dark."""
@@ -229,6 +235,7 @@ def test_race_without_a_terminal(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"race.svg", "race-dark.svg"}
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(90)
 def test_tell_measures_each_way_in_each_pool(tmp_path: Path) -> None:
     """Four ways in three pools; what keeps its connection costs less than what does not."""
@@ -241,6 +248,7 @@ def test_tell_measures_each_way_in_each_pool(tmp_path: Path) -> None:
         assert medians[pool, "synchronous client"] < medians[pool, "new loop"]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 def test_scale_opens_waits_and_ends(tmp_path: Path) -> None:
     """All sockets open and stay, all are told, and polling holds at a small number."""

@@ -26,6 +26,7 @@ def own_tests(before: Chapter, after: Chapter) -> list[Path]:
     return [path for path in (after.folder / "tests").glob("test_*.py") if path.name not in old]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("before", "after"), STEPS, ids=[str(after) for _, after in STEPS])
 def test_new_tests_fail_on_the_chapter_before(

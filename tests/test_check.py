@@ -50,9 +50,11 @@ def test_student_fails_is_helped_and_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✓ The project starts" in done.stdout
     assert "✗ While a client follows a task, its web process subscribes" in done.stdout
-    for label in ("expected:", "seen:", "usually:", "look at:", "./course hint 04"):
+    for label in ("expected:", "seen:", "because:", "look at:", "./course hint 04"):
         assert label in done.stdout
     assert "(not reached)" in done.stdout
+    assert " new ideas hold; " in done.stdout
+    assert "from earlier chapters hold" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     state = json.loads((work / STATE).read_text())
     assert state["chapters"]["04"]["first_failed"] == "test_view_subscribes"
@@ -67,7 +69,8 @@ def test_bare_app_fails_at_the_first_new_idea(tmp_path: Path) -> None:
     result = check(ideas_of(find_chapter("01")), tmp_path / "work")
     assert result.first_failed, result.problem
     assert result.first_failed.idea.key == "test_subscription_is_accepted_at_once"
-    assert "Celery task" in result.first_failed.details["usually"]
+    assert result.first_failed.failure
+    assert "Celery task" in result.first_failed.failure.usually
 
 
 @pytest.mark.timeout(120)
@@ -78,7 +81,7 @@ def test_right_project_passes_as_json(tmp_path: Path) -> None:
     data = json.loads(done.stdout)
     failed = [idea for idea in data["ideas"] if idea["state"] == "failed"]
     assert (done.returncode, data["exit_code"], data["problem"], failed) == (0, 0, "", [])
-    assert len(data["ideas"]) == len(ideas_of(find_chapter("01")))
+    assert [idea["idea"] for idea in data["ideas"]] == [i.key for i in ideas_of(find_chapter("01"))]
     assert not (tmp_path / "app" / STATE).exists()
 
 
@@ -132,7 +135,8 @@ def test_check_that_takes_too_long_is_a_result(tmp_path: Path) -> None:
     assert result.problem == ""
     assert result.exit_code == 1
     assert result.first_failed
-    assert "limit of time" in result.first_failed.details["expected"]
+    assert result.first_failed.failure
+    assert "limit of time" in result.first_failed.failure.expected
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -75,6 +75,7 @@ def by_requirements() -> list[Chapter]:
     return list({(c.folder / "requirements.txt").read_text(): c for c in all_chapters()}.values())
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("chapter", by_requirements(), ids=str)
 def test_chapter_alone_installs_and_runs(

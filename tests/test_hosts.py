@@ -41,7 +41,7 @@ FOLDER = find_chapter("05").folder
 COMMANDS = read_procfile(FOLDER)
 VISIBLE_AFTER = 6  # seconds until a task that was not done may be run again; any task takes less
 # Every client is told by a message, none by a look. What waits for a ping waits not for long.
-SETTINGS = {"WS_HEARTBEAT_SECONDS": 90, "CELERY_VISIBILITY_TIMEOUT": VISIBLE_AFTER}
+SETTINGS = {"WS_FALLBACK_POLL_SECONDS": 90, "CELERY_VISIBILITY_TIMEOUT": VISIBLE_AFTER}
 PINGS = "--ws-ping-interval 2 --ws-ping-timeout 2"
 CLIENT = """
 import sys

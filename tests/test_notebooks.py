@@ -6,10 +6,10 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,11 +39,15 @@ ERRORS = {
 }
 
 pytestmark = pytest.mark.timeout(60)
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
+# The tests of one notebook share a process, and so its executions.
+each_notebook = pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem[:2], marks=pytest.mark.xdist_group(p.name)) for p in NOTEBOOKS],
+)
 
 
 def read(path: Path) -> NotebookNode:
-    return nbformat.read(path, as_version=4)
+    return nbformat.read(path, as_version=4)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -78,7 +82,7 @@ def run_out_of_order(path: Path) -> Run:
 
 def execute(path: Path, cells: list[NotebookNode]) -> Run:
     notebook = read(path)
-    notebook.cells = [NotebookNode(cell) for cell in cells]
+    notebook.cells = [NotebookNode(cell) for cell in cells]  # type: ignore[no-untyped-call]
     client = NotebookClient(
         notebook, timeout=CELL_LIMIT, resources={"metadata": {"path": str(path.parent)}}
     )
@@ -86,22 +90,16 @@ def execute(path: Path, cells: list[NotebookNode]) -> Run:
         for index, cell in enumerate(notebook.cells):
             with suppress(CellExecutionError):  # its outputs say so: the tests look at them
                 client.execute_cell(cell, index)
-        kernel = psutil.Process(client.km.provisioner.pid)
+        assert client.km
+        kernel = psutil.Process(client.km.provisioner.pid)  # type: ignore[union-attr]
         children = kernel.children(recursive=True)
     return Run(notebook.cells, [kernel, *children])
 
 
-@pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest) -> Iterator[dict[object, Future[Run]]]:
-    """All runs that the chosen tests look at, two at a time: notebooks mostly wait."""
-    wanted = {
-        (item.callspec.params["run"], item.callspec.params["path"]): None
-        for item in request.session.items
-        if item.path == request.path and "run" in getattr(item, "fixturenames", [])
-    }
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        yield {(run, path): pool.submit(run, path) for run, path in wanted}
-        pool.shutdown(cancel_futures=True)
+@cache
+def executed(run: Callable[[Path], Run], path: Path) -> Run:
+    """Executed once, whichever tests look at it."""
+    return run(path)
 
 
 def errors_of(cell: NotebookNode) -> list[NotebookNode]:
@@ -128,10 +126,9 @@ def check_nothing_left(run: Run) -> None:
 
 
 @each_notebook
-@pytest.mark.parametrize("run", [run_twice_in_order], ids=["in order"])
-def test_notebook_runs_in_order_and_again(path, run, runs) -> None:
+def test_notebook_runs_in_order_and_again(path: Path) -> None:
     """From a clean kernel, then again: only the deliberate errors, no warning, nothing left."""
-    done = runs[run, path].result()
+    done = executed(run_twice_in_order, path)
     for cell in done.cells:
         check_outputs(cell)
         errors = errors_of(cell)
@@ -143,10 +140,9 @@ def test_notebook_runs_in_order_and_again(path, run, runs) -> None:
 
 
 @each_notebook
-@pytest.mark.parametrize("run", [run_out_of_order], ids=["out of order"])
-def test_notebook_runs_out_of_order(path, run, runs) -> None:
+def test_notebook_runs_out_of_order(path: Path) -> None:
     """After the set-up cell, each cell works, or says under which heading to run a cell first."""
-    done = runs[run, path].result()
+    done = executed(run_out_of_order, path)
     headings = re.findall(r"^#+ (.*)$", "\n".join(c.source for c in read(path).cells), re.M)
     for cell in done.cells:
         check_outputs(cell)
@@ -161,12 +157,11 @@ def test_notebook_runs_out_of_order(path, run, runs) -> None:
 
 
 @each_notebook
-@pytest.mark.parametrize("run", [run_twice_in_order], ids=["in order"])
-def test_deliberate_errors_are_quoted(path, run, runs) -> None:
+def test_deliberate_errors_are_quoted(path: Path) -> None:
     """The text after a deliberate error begins with that error's own words."""
     cells = read(path).cells
     after = {cell.id: following for cell, following in pairwise(cells)}
-    for cell in filter(is_tagged, runs[run, path].result().cells):
+    for cell in filter(is_tagged, executed(run_twice_in_order, path).cells):
         quoted = re.match(r"`([^`]+)`", after[cell.id].source)
         assert quoted, f"after cell {cell.id} the message is quoted first"
         assert " ".join(quoted[1].split()) in text_of(errors_of(cell)[0])
@@ -188,9 +183,9 @@ def test_every_deliberate_error_is_listed() -> None:
 
 
 @each_notebook
-def test_notebook_is_committed_without_outputs(path) -> None:
+def test_notebook_is_committed_without_outputs(path: Path) -> None:
     """What git would commit has no output, no execution count and no metadata of an editor."""
-    notebook = nbformat.reads(text_in_git(path), as_version=4)
+    notebook = nbformat.reads(text_in_git(path), as_version=4)  # type: ignore[no-untyped-call]
     remedy = f"jupyter nbconvert --clear-output --inplace {path.relative_to(ROOT)}"
     for cell in code_cells(notebook):
         assert not cell.outputs, remedy
@@ -208,7 +203,7 @@ def text_in_git(path: Path) -> str:
     return path.read_text() if done.returncode else done.stdout
 
 
-def test_lab_uses_the_courses_own_kernel(tmp_path, monkeypatch) -> None:
+def test_lab_uses_the_courses_own_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`./course lab` opens notebooks/ with this Python's kernel, whatever kernels a user has."""
     foreign = tmp_path / "kernels" / "python3" / "kernel.json"
     foreign.parent.mkdir(parents=True)
@@ -227,7 +222,7 @@ def test_lab_uses_the_courses_own_kernel(tmp_path, monkeypatch) -> None:
     assert kernel_folder(env).is_relative_to(sys.prefix)
 
 
-def kernel_folder(env) -> Path:
+def kernel_folder(env: Mapping[str, str]) -> Path:
     """Where Jupyter finds the kernel named python3, in that environment."""
     command = [sys.executable, "-m", "jupyter", "kernelspec", "list", "--json"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
@@ -235,7 +230,7 @@ def kernel_folder(env) -> Path:
 
 
 @each_notebook
-def test_notebook_asks_before_it_tells(path) -> None:
+def test_notebook_asks_before_it_tells(path: Path) -> None:
     """Three or four questions to predict, each with a cell to run and then a folded answer."""
     cells = read(path).cells
     questions = 0

@@ -24,13 +24,16 @@ CERTIFICATE = (
 )
 MISSING = [program for program in ("nginx", "openssl") if not shutil.which(program)]
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
 
 
 @pytest.fixture
 def project() -> Iterator[RunningProject]:
     with ExitStack() as stack:
-        project = stack.enter_context(running(FOLDER, settings={"WS_HEARTBEAT_SECONDS": 60}))
+        project = stack.enter_context(running(FOLDER, settings={"WS_FALLBACK_POLL_SECONDS": 60}))
         project.start_web()
         yield project
 

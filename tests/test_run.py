@@ -251,7 +251,7 @@ def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> Non
         members = family(process)
         os.kill(process.pid, number)
         assert process.wait(20) == 2, text_of(process)  # pytest's code for an interruption
-        assert wait_for(lambda: gone(members), 5), "some process is left"
+        assert wait_for(lambda: gone(members), 5), commands_of(list(filter(is_alive, members)))
         assert not list(tmp_path.glob("course-*"))
     finally:
         process.kill()

@@ -38,6 +38,9 @@ READMES = [
 # Commands that the course is about to have. As soon as one exists its lines are checked.
 EXPECTED = {"start", "check", "hint", "grade", "bench", "race", "lab"}
 
+# One build of the site serves them all.
+pytestmark = pytest.mark.xdist_group("site")
+
 
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()

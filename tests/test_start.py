@@ -7,11 +7,10 @@ import pytest
 
 from course.content.chapters import Chapter, all_chapters, find_chapter
 from course.content.diff import files_of
-from course.content.edits import copy_app
-from course.work.folder import WorkProblem, copy_start, start
+from course.work.folder import WorkProblem, start
 from course.work.progress import STATE, Progress
 
-NOT_IN_WORK = {"tests", "README.md"}
+NOT_IN_WORK = {"tests", "steps", "README.md"}
 
 
 def app_of(chapter: Chapter) -> dict[str, str]:
@@ -40,16 +39,6 @@ def test_first_chapter_begins_as_a_bare_app(tmp_path: Path) -> None:
     assert files.keys() == app_of(find_chapter("01")).keys()
     assert "shared_task" not in files["project/subscriptions/tasks.py"]
     assert "task_status" not in files["project/subscriptions/views.py"]
-
-
-def test_changed_chapter_is_named(tmp_path: Path) -> None:
-    """Who has changed chapter 1 itself is told so, and how to put it back."""
-    copy = tmp_path / "01-polling"
-    copy_app(find_chapter("01").folder, copy, [])
-    (copy / "project" / "subscriptions" / "tasks.py").write_text("# mine\n")
-    changed = Chapter("01", "polling", copy, "")
-    with pytest.raises(WorkProblem, match=r"has been changed.*git stash"):
-        copy_start(changed, tmp_path / "work")
 
 
 def test_files_that_are_no_text_are_no_obstacle(tmp_path: Path) -> None:
@@ -98,12 +87,13 @@ def test_progress_is_kept(tmp_path: Path) -> None:
     """What passed keeps its time; what the tool does not know stays in the file."""
     chapter = find_chapter("02")
     (tmp_path / STATE).write_text('{"note": "mine", "chapters": {"02": {"passed": {"a": "then"}}}}')
-    Progress.read(tmp_path).note(chapter, ["a", "b"], "c")
+    Progress.read(tmp_path).note(chapter, ["a", "b"], {"c": "why"})
     data = json.loads((tmp_path / STATE).read_text())
     assert data["note"] == "mine"
     assert data["chapters"]["02"]["passed"]["a"] == "then"
     assert data["chapters"]["02"]["passed"].keys() == {"a", "b"}
     assert data["chapters"]["02"]["first_failed"] == "c"
+    assert Progress.read(tmp_path).failed(chapter) == ["c"]
     assert "2 ideas" in Progress.read(tmp_path).summary(chapter)
 
 
@@ -113,5 +103,5 @@ def test_damaged_progress_is_no_obstacle(text: str, tmp_path: Path) -> None:
     (tmp_path / STATE).write_text(text)
     chapter = find_chapter("02")
     assert Progress.read(tmp_path).summary(chapter) == ""
-    Progress.read(tmp_path).note(chapter, ["a"], None)
+    Progress.read(tmp_path).note(chapter, ["a"], {})
     assert Progress.read(tmp_path).passed(chapter).keys() == {"a"}

@@ -4,21 +4,19 @@ from datetime import datetime
 from typing import Any
 
 from celery import Celery, current_app, states
+from celery.signals import worker_init
 from pydantic import BaseModel
 
-from project.config import settings
+from project.config import require_redis, settings
 
 TIME_LIMITS = {"socket_connect_timeout": 1, "socket_timeout": 1}  # seconds
 
 
 def create_celery() -> Celery:
-    celery = Celery(
-        "project",
-        broker=str(settings.celery_broker_url),
-        backend=str(settings.celery_result_backend),
-        include=["project.subscriptions.tasks"],
-    )
+    celery = Celery("project", include=["project.subscriptions.tasks"])
     celery.conf.update(
+        broker_url=str(settings.celery_broker_url),
+        result_backend=str(settings.celery_result_backend),
         task_track_started=True,
         result_expires=3600,
         # While Redis is away, a request gets its error within 3 seconds, not after 20 tries.
@@ -30,6 +28,9 @@ def create_celery() -> Celery:
     # current_app is this app in every thread, not only in the one that made it.
     celery.set_default()
     return celery
+
+
+worker_init.connect(require_redis)
 
 
 class PublicError(Exception):
@@ -45,7 +46,7 @@ class TaskStatus(BaseModel):
 
 
 def get_task_info(task_id: str) -> TaskStatus:
-    """Look the task up in the result backend. This blocks: keep it off the event loop."""
+    """Query the result backend for the task. This blocks: keep it off the event loop."""
     task = current_app.AsyncResult(task_id)
     info = TaskStatus(task_id=task_id, state=task.state)
     if info.state == states.SUCCESS:

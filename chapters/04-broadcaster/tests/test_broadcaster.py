@@ -1,4 +1,4 @@
-"""Chapter 4: any process publishes, and every web process hears."""
+"""Chapter 4: any process publishes, and every web process receives."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from course.processes import project_environment
 from course.testkit import RunningProject, eventually, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
-NOT_HEARD = "it is published to another channel than the view subscribes to, or not as JSON"
+NOT_RECEIVED = "it is published to another channel than the view subscribes to, or not as JSON"
 TASKS = "project/subscriptions/tasks.py"
 
 
@@ -45,7 +45,7 @@ def test_other_process_reaches_every_page(project: RunningProject) -> None:
                 "the progress in the frame",
                 frame.get("progress"),
                 "said by the test",
-                usually="the view does not send what it hears, or leaves the field out",
+                usually="the view does not send what it receives, or leaves the field out",
                 look_at=VIEWS,
             )
 
@@ -65,7 +65,7 @@ def test_script_publishes(project: RunningProject, folder: Path) -> None:
             check=False,
         )
         expect("the exit code of publish.py", done.returncode, 0, usually=done.stderr[-500:])
-        said = follower.next(within=5, usually=NOT_HEARD)
+        said = follower.next(within=5, usually=NOT_RECEIVED)
         expect("the progress", said.get("progress"), "Hello from a terminal", look_at=VIEWS)
 
 
@@ -83,11 +83,11 @@ def progress_names_second_attempt(project: RunningProject, address: str) -> Iter
     with project.follow(project.subscribe(address)) as follower:
         yield
         follower.until_final()
-        told = [status["progress"] for status in follower.received if status.get("progress")]
+        published = [status["progress"] for status in follower.received if status.get("progress")]
         expect_that(
-            any("attempt 2" in progress for progress in told),
+            any("attempt 2" in progress for progress in published),
             "progress that names the second attempt",
-            told,
+            published,
             usually="the task does not publish, or what it publishes with belongs to another loop",
             look_at=TASKS,
         )
@@ -121,15 +121,15 @@ def test_task_that_ends_first_is_not_missed(project: RunningProject) -> None:
 
 
 def test_end_is_only_found_by_looking(project: RunningProject) -> None:
-    """What is still wrong: the task cannot announce its own end, only a slow look finds it."""
-    patient_web = project.web_with(WS_HEARTBEAT_SECONDS="2")
+    """What is still wrong: the task cannot announce its own end, only a fallback poll finds it."""
+    patient_web = project.web_with(WS_FALLBACK_POLL_SECONDS="2")
     with project.follow(project.subscribe("slow+0.5@example.com"), patient_web) as follower:
         last = follower.until_final(within=5)
         late = time.time() - time_of(last["date_done"])
         expect("the last state", last["state"], "SUCCESS")
         expect_that(
             0.5 < late < 2.5,
-            "the end is found up to 2 s late, when the view looks again",
+            "the end is found up to 2 s late, by the fallback poll",
             f"{late:.2f} s late",
             usually="this chapter's task publishes progress, never its end: "
             "its result is not stored while its body runs",

@@ -9,7 +9,7 @@ import pytest
 
 from course.testkit import RunningProject, eventually, expect, expect_that
 
-APP = "project/__init__.py"
+APP = "project/app.py"
 VIEWS = "project/subscriptions/views.py"
 SCHEMAS = "project/subscriptions/schemas.py"
 TASKS = "project/subscriptions/tasks.py"
@@ -74,6 +74,26 @@ def test_bad_address_is_refused(project: RunningProject, email: object) -> None:
         usually="the field is a plain str; EmailStr checks it",
         look_at=SCHEMAS,
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"email":NaN}', b'{"email":1e999}', rb'{"email":"\ud800@example.com"}', rb'{"\ud800":1}'],
+)
+def test_unusual_body_is_refused(project: RunningProject, body: bytes) -> None:
+    """A body that holds what JSON cannot is answered with 422, too: no 500."""
+    answer = project.http.post(
+        f"{project.url}/subscriptions", content=body, headers={"Content-Type": "application/json"}
+    )
+    expect(
+        f"the status of POST /subscriptions with {body!r}",
+        answer.status_code,
+        422,
+        usually="FastAPI's answer repeats the input, which cannot be sent as JSON: "
+        "handle RequestValidationError, and leave the input out",
+        look_at=APP,
+    )
+    expect_that("detail" in answer.json(), "a detail", answer.text[:200], look_at=APP)
 
 
 def test_unknown_task_is_pending(project: RunningProject) -> None:

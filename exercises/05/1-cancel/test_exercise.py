@@ -16,7 +16,7 @@ PAGE = "project/subscriptions/static/page.js"
 @pytest.fixture
 def patient_web(project: RunningProject) -> Web:
     """A web process that hardly ever looks at the state by itself: it must be told."""
-    return project.web_with(WS_HEARTBEAT_SECONDS="60")
+    return project.web_with(WS_FALLBACK_POLL_SECONDS="60")
 
 
 def delete(project: RunningProject, task_id: str) -> httpx.Response:

@@ -15,7 +15,7 @@ CELERY = "project/celery_utils.py"
 @pytest.fixture
 def patient_web(project: RunningProject) -> Web:
     """A web process that hardly ever looks at the state by itself: it must be told."""
-    return project.web_with(WS_HEARTBEAT_SECONDS="60")
+    return project.web_with(WS_FALLBACK_POLL_SECONDS="60")
 
 
 @contextmanager

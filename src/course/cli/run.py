@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from course.cli.terminal import fail, numbers
-from course.content.chapters import ROOT, UnknownChapter, find_chapter
+from course.cli.terminal import fail, states
+from course.content.chapters import ROOT, UnknownChapter
+from course.content.steps import Step, find_state, ideas_up_to
 from course.processes import ProjectProblem, RedisProblem
 from course.processes.run import Options, Runner
 from course.work.folder import WorkProblem, project_to_run
@@ -15,14 +16,18 @@ from course.work.folder import WorkProblem, project_to_run
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
+# Tests mostly wait, for processes that start and for tasks that end: more of them than cores.
+TEST_OPTIONS = ["-q", "--progress", "--numprocesses", str(min(8, 2 * (os.cpu_count() or 2)))]
+
+
 def run(
     project: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CHAPTER|work|DIR]",
-            help="A chapter's number or name, `work`, or a folder with a project. "
+            metavar="[CHAPTER|STEP|work|DIR]",
+            help="A chapter's number or name, a step (04.2), `work`, or a folder with a project. "
             "None: inside work/ that, elsewhere chapter 5.",
-            autocompletion=lambda: [*numbers(), "work"],
+            autocompletion=lambda: [*states(), "work"],
         ),
     ] = None,
     port: Annotated[int, typer.Option(help="The page's port.", min=1, max=65535)] = 8010,
@@ -48,9 +53,9 @@ def run(
     Example: ./course run work
     """
     try:
-        folder, is_chapter = project_to_run(project)
-        watches = not is_chapter if watch is None else watch
-        code = Runner(folder, Options(port, newsletter_port, open_page, watches)).run()
+        with project_to_run(project) as (folder, is_ours):
+            watches = not is_ours if watch is None else watch
+            code = Runner(folder, Options(port, newsletter_port, open_page, watches)).run()
     except (UnknownChapter, WorkProblem, ProjectProblem, RedisProblem) as problem:
         raise fail(problem) from None
     raise typer.Exit(code)
@@ -61,19 +66,24 @@ def run_tests(
     chapter: Annotated[
         str | None,
         typer.Argument(
-            help="A chapter's number or name, or `notebooks`. None: every test.",
-            autocompletion=lambda: [*numbers(), "notebooks"],
+            help="A chapter's number or name, a step (04.2), or `notebooks`. None: every test.",
+            autocompletion=lambda: [*states(), "notebooks"],
         ),
     ] = None,
     locks: Annotated[
         str, typer.Option(help="The versions that are `taught`, or the `current` ones.")
     ] = "taught",
     python: Annotated[str, typer.Option(help="Another Python of this machine: 3.13.")] = "",
+    all_tests: Annotated[
+        bool, typer.Option("--all", help="Faults, load, abuse and hundreds of variants, too.")
+    ] = False,
 ) -> None:
     """Run every test, or those of one chapter or the notebooks. What follows goes to pytest.
 
-    With --locks and --python in an environment of its own, beside .venv.
+    Several at a time; -n 0 runs one after another. With --locks and --python in an environment of
+    its own, beside .venv.
     Example: ./course test 05 -k websocket
+    Example: ./course test 05 --all
     Example: ./course test 04 --locks current --python 3.13
     """
     del locks, python  # ./course has chosen the environment by them
@@ -85,10 +95,16 @@ def run_tests(
         paths = [str(ROOT / "tests" / "test_notebooks.py")]
     elif chapter:
         try:
-            paths = [str(find_chapter(chapter).folder.relative_to(ROOT))]
+            state = find_state(chapter)
+            if isinstance(state, Step):
+                paths = [idea.node for idea in ideas_up_to(state)]
+                options = ["--project", str(state), *options]
+            else:
+                paths = [str(state.folder.relative_to(ROOT))]
         except UnknownChapter as problem:
             raise fail(problem) from None
-    command = [sys.executable, "-m", "pytest", *paths, *options]
+    command = [sys.executable, "-m", "pytest", *TEST_OPTIONS, *(["-m", ""] if all_tests else [])]
+    command += [*paths, *options]
     os.chdir(ROOT)
     os.execv(command[0], command)  # a parent would kill it a moment after Ctrl-C, half-way
 

@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from course.cli.terminal import ChapterArgument, console, fail
+from course.cli.terminal import ChapterArgument, StateArgument, console, fail
 from course.content.chapters import UnknownChapter, find_chapter
 from course.content.exercises import UnknownExercise, find_work, ideas_to_check
+from course.content.steps import chapter_of, find_state
 from course.processes.interrupts import ended_by_signals
 from course.work import folder as work
 from course.work.progress import Progress
 
 
 def start(
-    chapter: ChapterArgument,
+    chapter: StateArgument,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Move the work that is there to a dated folder first.")
     ] = False,
@@ -27,15 +28,15 @@ def start(
     Example: ./course start 04
     """
     try:
-        found = find_chapter(chapter)
+        found = find_state(chapter)
         aside = work.start(found, fresh)
     except (UnknownChapter, work.WorkProblem, OSError) as problem:
         raise fail(problem) from None
     if aside:
         console.print(f"Your work up to now is in {work.shown(aside)}.", soft_wrap=True)
     console.print(
-        f"work/ is ready for chapter {found}. Read chapters/{found}/README.md, change the code in "
-        f"work/, and see how far it is with ./course check {found.number}. "
+        f"work/ is ready for {found.title}. Read chapters/{chapter_of(found)}/README.md, change "
+        f"the code in work/, and see how far it is with ./course check {chapter_of(found).number}. "
         "./course run work runs it, and restarts it on each save.",
         soft_wrap=True,
     )
@@ -54,6 +55,9 @@ def check(
     exercise: ExerciseOption = None,
     project: ProjectOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Check again on each save.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Every idea and every line of a message.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check your work against a chapter's ideas, one by one, or against those of an exercise.
@@ -67,8 +71,8 @@ def check(
         found, folder = find_work(chapter, exercise), work.project_folder(project)
         with ended_by_signals():
             if watch:
-                checking.watch(console, found, folder)
-            result = checking.check_once(console, found, folder, quiet=as_json)
+                checking.watch(console, found, folder, verbose)
+            result = checking.check_once(console, found, folder, quiet=as_json, verbose=verbose)
     except (UnknownChapter, UnknownExercise, work.WorkProblem) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:
@@ -94,11 +98,13 @@ def hint(
         found, folder = find_work(chapter, exercise), work.project_folder(project)
         ideas = {idea.key: idea for idea in ideas_to_check(found)}
         files = {key: idea.file for key, idea in ideas.items()}
-        key, number, text = next_hint(found, files, Progress.read(folder))
+        hint = next_hint(found, files, Progress.read(folder))
     except (UnknownChapter, UnknownExercise, work.WorkProblem, NoHint) as problem:
         raise fail(problem) from None
-    console.print(Text(ideas[key].text, "bold"), soft_wrap=True)
-    console.print(Text(f"Hint {number} of {HINTS_EACH}: {text.strip()}"), soft_wrap=True)
+    console.print(Text(ideas[hint.key].text, "bold"), soft_wrap=True)
+    if hint.cause:
+        console.print(Text(f"The last check found: {hint.cause}."), soft_wrap=True)
+    console.print(Text(f"Hint {hint.number} of {HINTS_EACH}: {hint.text.strip()}"), soft_wrap=True)
 
 
 def grade(

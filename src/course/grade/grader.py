@@ -135,8 +135,8 @@ def tell(row: Row, result: Result) -> None:
     row.seconds = f"{result.seconds:.1f}"
     if first := result.first_failed:
         row.first_failed = first.idea.text
-        row.expected = str(first.details.get("expected", ""))
-        row.seen = str(first.details.get("seen", ""))
+    if first and first.failure:
+        row.expected, row.seen = first.failure.expected, first.failure.seen
 
 
 def root_of(project: Path) -> Path:

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -26,8 +27,10 @@ NOT_INHERITED = {
     "CELERY_RESULT_BACKEND",
     "WS_MESSAGE_QUEUE",
     "NEWSLETTER_URL",
+    "NEWSLETTER_DEADLINE_SECONDS",
     "ALLOWED_ORIGINS",
     "ALLOWED_HOSTS",
+    "WS_FALLBACK_POLL_SECONDS",
     "WS_DEADLINE_SECONDS",
     "WS_MOST_PER_CLIENT",
     "WS_MOST_PER_TASK",
@@ -74,19 +77,7 @@ class ProcessTree:
 
     def members(self, name: str = "") -> list[psutil.Process]:
         """Who is alive of those whose mark begins so, and their children. Without name: of all."""
-        found = {}
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                mark = process.environ().get(MARK, "")
-                is_ours = mark.startswith(f"{self.mark}-{name}") or (
-                    not name and process.cwd().startswith(f"{self.folder}{os.sep}")
-                )
-                if is_ours and is_alive(process):
-                    found[process.pid] = process
-        for process in list(found.values()):
-            with suppress(psutil.Error):
-                found |= {child.pid: child for child in process.children(recursive=True)}
-        return list(found.values())
+        return processes_with(MARK, f"{self.mark}-{name}", None if name else self.folder)
 
     def end_for_good(self) -> None:
         """End them, and at once whatever another thread starts after that."""
@@ -94,14 +85,38 @@ class ProcessTree:
         self.end()
 
     def end(self, name: str = "") -> None:
-        """Kill them. All are stopped first, so that none can start another meanwhile."""
-        deadline = time.monotonic() + ENDING
-        while (members := self.members(name)) and time.monotonic() < deadline:
-            for number in (signal.SIGSTOP, signal.SIGKILL):
-                for process in members:
-                    with suppress(psutil.Error):
-                        process.send_signal(number)
-            psutil.wait_procs(members, timeout=0.2)
+        end_all(lambda: self.members(name))
+
+
+def processes_with(variable: str, value: str, folder: Path | None = None) -> list[psutil.Process]:
+    """The processes whose environment has this variable, beginning with `value`; their children.
+
+    With a folder also those that work in it: a process can wipe its environment. Never this one.
+    """
+    found = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            is_ours = process.environ().get(variable, "").startswith(value) or (
+                folder is not None and process.cwd().startswith(f"{folder}{os.sep}")
+            )
+            if is_ours and is_alive(process):
+                found[process.pid] = process
+    for process in list(found.values()):
+        with suppress(psutil.Error):
+            found |= {child.pid: child for child in process.children(recursive=True)}
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
+def end_all(members: Callable[[], list[psutil.Process]]) -> None:
+    """Kill them. All are stopped first, so that none can start another meanwhile."""
+    deadline = time.monotonic() + ENDING
+    while (alive := members()) and time.monotonic() < deadline:
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in alive:
+                with suppress(psutil.Error):
+                    process.send_signal(number)
+        psutil.wait_procs(alive, timeout=0.2)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -123,3 +138,14 @@ def commands_of(members: list[psutil.Process]) -> str:
         with suppress(psutil.Error):
             found.append(" ".join(member.cmdline()))
     return "\n".join(found)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process and its children have computed."""
+    total = 0.0
+    with suppress(psutil.Error):
+        for process in (psutil.Process(pid), *relatives(pid)):
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+    return total

@@ -13,7 +13,7 @@ from project.celery_utils import TaskStatus, get_task_info
 from project.subscriptions.schemas import Accepted, Subscription
 from project.subscriptions.tasks import subscribe
 
-LOOK_EVERY = 0.5  # seconds between two looks at the result backend
+POLL_SECONDS = 0.5  # between two queries of the result backend
 LONGEST_WAIT = 30  # seconds
 
 PAGE = Path(__file__).parent / "templates" / "index.html"
@@ -40,14 +40,16 @@ async def task_status(
 ) -> TaskStatus:
     """Answer when the state changes or is final, but at the latest after `wait` seconds."""
     first = info = await asyncio.to_thread(get_task_info, str(task_id))
+    limit = asyncio.timeout(wait)
     try:
-        async with asyncio.timeout(wait):
+        async with limit:
             while info.state == first.state and info.state not in states.READY_STATES:
-                await asyncio.sleep(LOOK_EVERY)
-                # Nobody tells this coroutine that its client has given up. It has to ask.
+                await asyncio.sleep(POLL_SECONDS)
+                # No exception stops this coroutine when its client has left: it has to check.
                 if await request.is_disconnected():
                     break
                 info = await asyncio.to_thread(get_task_info, str(task_id))
     except TimeoutError:
-        pass
+        if not limit.expired():
+            raise
     return info

@@ -1,39 +1,30 @@
-"""The WebSocket that tells a browser about its task, and how news is published to it."""
+"""The WebSocket that notifies a browser about its task, and how a message is published to it."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from uuid import UUID
 
-import anyio
+import redis
 from broadcaster import Broadcast
-from broadcaster._base import Subscriber
 from celery import states
-from fastapi import (
-    APIRouter,
-    Depends,
-    WebSocket,
-    WebSocketDisconnect,
-    WebSocketException,
-    status,
-)
+from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect, WebSocketException, status
 
-from project import broadcast
 from project.celery_utils import TaskStatus, get_task_info
 from project.config import settings
+from project.ws.subscription import Messages, subscription
 
-PUBLISH_LIMIT = 2  # seconds: a task must not wait longer for what is only news
+PUBLISH_LIMIT = 2  # seconds: a task must not wait longer for a message that may get lost
 
 logger = logging.getLogger(__name__)
 ws_router = APIRouter()
 
 
 def check_origin(websocket: WebSocket) -> None:
-    """Refuse other sites' pages, and whoever names no origin: browsers ask nobody but us."""
+    """Refuse pages of other sites, and clients that name no origin: all browsers name theirs."""
     origin = websocket.headers.get("origin", "")
     is_ours = origin.partition("://")[2] == websocket.headers["host"]
-    if not is_ours and origin not in settings.allowed_origins:
+    if not is_ours and origin not in settings.allowed_origins.replace(",", " ").split():
         raise WebSocketException(status.WS_1008_POLICY_VIOLATION)
 
 
@@ -41,73 +32,72 @@ def check_origin(websocket: WebSocket) -> None:
 async def ws_task_status(websocket: WebSocket, task_id: UUID) -> None:
     """Send the task's status at once and at each change, and close when it is final."""
     await websocket.accept()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(until_client_leaves, websocket, tasks.cancel_scope)
-        with suppress(WebSocketDisconnect):  # it left while we were sending
-            close_code = await send_news(websocket, str(task_id))
-            await websocket.close(close_code)
-        tasks.cancel_scope.cancel()
-
-
-async def until_client_leaves(websocket: WebSocket, view: anyio.CancelScope) -> None:
-    """End the view when its client goes: a view that only sends would never notice."""
-    message = await websocket.receive()
-    if message["type"] != "websocket.disconnect":
-        await websocket.close(status.WS_1008_POLICY_VIOLATION, "This socket only speaks.")
-    view.cancel()
-
-
-async def send_news(websocket: WebSocket, task_id: str) -> int:
-    """Send every change until the task is done. Returns the code to close with."""
-    sent_state = None
+    sending = asyncio.create_task(send_messages(websocket, str(task_id)))
+    # A view that only sends would never notice that its client has left.
+    receiving = asyncio.create_task(websocket.receive())
+    tasks, limit = {sending, receiving}, settings.ws_deadline_seconds
     try:
-        with anyio.fail_after(settings.ws_deadline_seconds):
-            # First subscribe, then look: a task that ends in between is seen twice, not missed.
-            async with subscription(task_id) as news:
-                info = await asyncio.to_thread(get_task_info, task_id)
-                while True:
-                    if info.state != sent_state or info.progress:
-                        await websocket.send_text(info.model_dump_json())
-                        sent_state = info.state
-                    if info.state in states.READY_STATES:
-                        return status.WS_1000_NORMAL_CLOSURE
-                    info = await next_info(task_id, news)
-    except TimeoutError:
-        return status.WS_1013_TRY_AGAIN_LATER
-    except WebSocketDisconnect:
-        raise
-    except Exception as error:  # Redis is away, which has many names: the page will come back
-        logger.warning("Task %s cannot be followed: %r", task_id, error)
-        return status.WS_1012_SERVICE_RESTART
-
-
-async def next_info(task_id: str, news: Subscriber) -> TaskStatus:
-    """Wait for a message; if none comes for a while, look. Messages get lost, results do not."""
-    with anyio.move_on_after(settings.ws_heartbeat_seconds):
-        event = await news.get()
-        return TaskStatus.model_validate_json(event.message)
-    return await asyncio.to_thread(get_task_info, task_id)
-
-
-@asynccontextmanager
-async def subscription(channel: str) -> AsyncIterator[Subscriber]:
-    """Subscribe, and leave without an exception: broadcaster 0.2.0 cleans up only then."""
-    context = broadcast.subscribe(channel=channel)
-    try:
-        subscriber = await context.__aenter__()
-    except Exception:  # Redis is away, and asyncio-redis has noted to subscribe when it is back
-        with suppress(Exception):
-            await broadcast._backend.unsubscribe(channel)
-        raise
-    try:
-        yield subscriber
+        await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        with anyio.CancelScope(shield=True):
-            await context.__aexit__(None, None, None)
+        sending.cancel()
+        receiving.cancel()
+        sent, received = await asyncio.gather(sending, receiving, return_exceptions=True)
+    code = close_code(sent, received)
+    if code is not None:
+        with suppress(WebSocketDisconnect):  # the client left a moment ago
+            await websocket.close(code)
+
+
+def close_code(sent: BaseException | None, received: object) -> int | None:
+    """Return the code to close the socket with, or None if its client has left."""
+    match sent, received:
+        case (WebSocketDisconnect(), _) | (_, {"type": "websocket.disconnect"}):
+            return None
+        case (None, _):
+            return status.WS_1000_NORMAL_CLOSURE
+        case (_, {"type": "websocket.receive"}):  # nothing is expected from the client
+            return status.WS_1008_POLICY_VIOLATION
+        case (asyncio.CancelledError(), _):  # the deadline has passed
+            return status.WS_1013_TRY_AGAIN_LATER
+        case (redis.RedisError() | ConnectionError(), _):  # the page will reconnect
+            logger.warning("A socket is closed, as Redis is away: %r", sent)
+            return status.WS_1012_SERVICE_RESTART
+    logger.error("A socket is closed, as its view failed", exc_info=sent)
+    return status.WS_1011_INTERNAL_ERROR
+
+
+async def send_messages(websocket: WebSocket, task_id: str) -> None:
+    """Send every change of the task's status until it is final."""
+    # First subscribe, then query: a task that ends in between is seen twice, not missed.
+    async with subscription(task_id) as messages:
+        info = await asyncio.to_thread(get_task_info, task_id)
+        await websocket.send_text(info.model_dump_json())
+        while info.state not in states.READY_STATES:
+            info = await next_change(info, messages)
+            await websocket.send_text(info.model_dump_json())
+
+
+async def next_change(sent: TaskStatus, messages: Messages) -> TaskStatus:
+    """Wait for a status that was not sent yet: in a message, or found by a fallback poll."""
+    while True:
+        limit = asyncio.timeout(settings.ws_fallback_poll_seconds)
+        try:
+            async with limit:
+                event = await messages.get()
+            info = TaskStatus.model_validate_json(event.message)
+            if info.task_id == sent.task_id and info != sent:
+                return info
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            # Messages can get lost, results do not.
+            info = await asyncio.to_thread(get_task_info, sent.task_id)
+            if info.state != sent.state:
+                return info
 
 
 async def publish(info: TaskStatus) -> None:
-    """Publish to all who follow the task, from whatever process this runs in."""
-    with anyio.fail_after(PUBLISH_LIMIT):
+    """Publish the status to all clients that follow the task, from any process."""
+    async with asyncio.timeout(PUBLISH_LIMIT):
         async with Broadcast(str(settings.ws_message_queue)) as publisher:
             await publisher.publish(channel=info.task_id, message=info.model_dump_json())

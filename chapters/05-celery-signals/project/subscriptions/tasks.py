@@ -8,23 +8,27 @@ from project.config import settings
 
 
 class NewsletterBusy(PublicError):
-    pass
+    """The service answered 503: worth another try."""
 
 
 class AddressRefused(PublicError):
-    pass
+    """The service answered 403: final."""
 
 
 @shared_task(
-    autoretry_for=(NewsletterBusy,),
+    autoretry_for=(NewsletterBusy, httpx.TransportError),
     retry_backoff=1,  # the first retry after 1 second, then 2, 4, 8
     retry_jitter=False,
     max_retries=4,
+    soft_time_limit=settings.newsletter_deadline_seconds,
     throws=(PublicError,),  # expected now and then: no traceback in the log
 )
 def subscribe(email: str) -> str:
-    """Subscribe the address. Retries while the service is busy; a refusal is final."""
-    answer = httpx.post(f"{settings.newsletter_url}subscribers", json={"email": email}, timeout=600)
+    """Subscribe the address. Retries while the service is busy or away; a refusal is final."""
+    # 5 seconds to connect. httpx limits each read, not their sum: soft_time_limit does.
+    timeout = httpx.Timeout(None, connect=5)
+    with httpx.Client(base_url=str(settings.newsletter_url), timeout=timeout) as client:
+        answer = client.post("subscribers", json={"email": email})
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         raise NewsletterBusy("The newsletter service is too busy.")
     if answer.status_code == httpx.codes.FORBIDDEN:
