@@ -25,7 +25,7 @@ from course.content.steps import find_state, folder_of
 from course.processes import HOST
 from course.processes.browser import find_browser
 from course.site.recorded import Recording, note, recordings, stale
-from course.testkit import RunningProject, run_async, running
+from course.testkit import NotAsExpected, RunningProject, run_async, running
 
 WIDTH = 100  # of a line on a page
 TASK_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
@@ -47,7 +47,10 @@ def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
         raise RecordProblem(f"No recording begins with {wanted!r}. There are {names}.")
     for one in chosen:
         with folder_of(find_state(one.state)) as folder:
-            lines = KINDS[one.shows](folder, **one.options)
+            try:
+                lines = KINDS[one.shows](folder, **one.options)
+            except (AssertionError, NotAsExpected) as problem:  # the browser's, the test kit's
+                raise RecordProblem(f"{one.name} cannot be recorded: {problem}") from None
         one.file.write_text("\n".join(map(shortened, lines)) + "\n")
         note(one)
         on_done(one)
