@@ -26,7 +26,7 @@ from course.processes import HOST
 from course.processes.browser import find_browser
 from course.site.recorded import Recording, note, recordings, stale
 from course.site.wires import write_pictures
-from course.testkit import RunningProject, run_async, running
+from course.testkit import NotAsExpected, RunningProject, run_async, running
 from course.wires.text import lines as as_lines
 
 WIDTH = 100  # of a line on a page
@@ -49,7 +49,10 @@ def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
         raise RecordProblem(f"No recording begins with {wanted!r}. There are {names}.")
     for one in chosen:
         with folder_of(find_state(one.state)) as folder:
-            lines = KINDS[one.shows](folder, **one.options)
+            try:
+                lines = KINDS[one.shows](folder, **one.options)
+            except (AssertionError, NotAsExpected) as problem:  # the browser's, the test kit's
+                raise RecordProblem(f"{one.name} cannot be recorded: {problem}") from None
         one.file.write_text("\n".join(map(shortened, lines)) + "\n")
         note(one)
         on_done(one)
