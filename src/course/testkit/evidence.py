@@ -27,6 +27,7 @@ UVICORN = re.compile(r"^(?P<level>[A-Z]+): {2,}(?P<text>.*)")
 GROUP = re.compile(r"^(?: *[+|](?:-+)? ?)+(?: -+ \d+ -+)?")  # the bars of an exception group
 ANSWER = re.compile(r'"(?P<request>[A-Z]+ \S+) HTTP/[\d.]+" (?P<status>[45]\d\d)')
 HANDSHAKE = re.compile(r'"WebSocket (?P<path>\S+)" (?P<status>403)')
+RETRY = re.compile(r"retry: Retry in \S+ (\w+\(.*)")
 MENTIONS_ERROR = re.compile(
     r"\b[A-Z]\w*(?:Error|Exception)\b|never awaited|validation errors? for|Traceback"
 )
@@ -204,6 +205,8 @@ def from_log(source: str, found: re.Match[str], lines: list[str]) -> Iterator[Co
         yield Complaint(source, said, Weight.ANSWER)
     elif refused := HANDSHAKE.search(text):
         yield Complaint(source, f"refused the WebSocket {refused['path']}", Weight.ANSWER)
+    elif (again := RETRY.search(text)) and "Busy" not in again[0]:
+        yield Complaint(source, f"tries again after {again[1]}", Weight.WARNING, lines=[text])
     elif level in ("ERROR", "CRITICAL"):
         if (
             len(lines) > 1

@@ -254,7 +254,7 @@ def from_browser(text: str) -> tuple[str, str]:
 
 PARTS = {
     'get_by_role("status")': "the page's line for the state",
-    'locator("#told")': "the page's line about how late it was",
+    'locator("#latency")': "the page's line about the latency",
     'locator("#notice")': "the page's notice",
     'locator("#totals")': "the wire panel's totals",
     'get_by_label("e-mail")': "the form's field",
