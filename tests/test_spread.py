@@ -110,6 +110,56 @@ def test_twice_is_once(root: Path) -> None:
     assert fates["01-a"] == fates["04-d"] == "the same already"
 
 
+LINES = ["import a", "", "", "def one():", "    return 1", "", "", "def two():", "    return 2", ""]
+
+
+def with_steps(root: Path) -> None:
+    """Chapters 1 and 2 share view.py; steps of chapter 2 have it as it is and in part."""
+    whole = "\n".join(LINES)
+    files = {
+        "chapters/01-a/view.py": whole,
+        "chapters/02-b/view.py": whole,
+        "chapters/02-b/steps/1-part/view.py": "\n".join(LINES[:6]),
+        "chapters/02-b/steps/2-rest/view.py": whole,
+        "chapters/03-c/view.py": "other",
+        "chapters/03-c/steps/1-other/view.py": whole.replace("import a", "import c"),
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    git(root, "add", ".")
+    git(root, "commit", "-m", "Steps")
+
+
+def test_change_reaches_the_steps(root: Path) -> None:
+    """A step's copy follows; one that has the file in part gets the lines that fit there."""
+    with_steps(root)
+    better = "\n".join(LINES).replace("import a", "import a, b")
+    (root / "chapters/01-a/view.py").write_text(better)
+    copies = spread(root / "chapters/01-a/view.py", root=root)
+    assert {str(copy.path): copy.fate for copy in copies} == {
+        "chapters/02-b/view.py": "changed",
+        "chapters/02-b/steps/1-part/view.py": "changed: merged",
+        "chapters/02-b/steps/2-rest/view.py": "changed",
+        "chapters/03-c/view.py": "left alone: it was different before",
+    }
+    part = (root / "chapters/02-b/steps/1-part/view.py").read_text()
+    assert part == "\n".join(LINES[:6]).replace("import a", "import a, b")
+    assert "import c\n" in (root / "chapters/03-c/steps/1-other/view.py").read_text()
+
+
+def test_change_that_does_not_fit_a_step_is_named(root: Path) -> None:
+    """A line that the step has not got yet cannot be changed there: the step stays as it is."""
+    with_steps(root)
+    better = "\n".join(LINES).replace("return 2", "return 22")
+    (root / "chapters/02-b/view.py").write_text(better)
+    fates = {str(c.path): c.fate for c in spread(root / "chapters/02-b/view.py", root=root)}
+    assert fates["chapters/02-b/steps/2-rest/view.py"] == "changed"
+    assert "does not fit" in fates["chapters/02-b/steps/1-part/view.py"]
+    part = (root / "chapters/02-b/steps/1-part/view.py").read_text()
+    assert part == "\n".join(LINES[:6])
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -7,11 +7,10 @@ import pytest
 
 from course.content.chapters import Chapter, all_chapters, find_chapter
 from course.content.diff import files_of
-from course.content.edits import copy_app
-from course.work.folder import WorkProblem, copy_start, start
+from course.work.folder import WorkProblem, start
 from course.work.progress import STATE, Progress
 
-NOT_IN_WORK = {"tests", "README.md"}
+NOT_IN_WORK = {"tests", "steps", "README.md"}
 
 
 def app_of(chapter: Chapter) -> dict[str, str]:
@@ -40,16 +39,6 @@ def test_first_chapter_begins_as_a_bare_app(tmp_path: Path) -> None:
     assert files.keys() == app_of(find_chapter("01")).keys()
     assert "shared_task" not in files["project/subscriptions/tasks.py"]
     assert "task_status" not in files["project/subscriptions/views.py"]
-
-
-def test_changed_chapter_is_named(tmp_path: Path) -> None:
-    """Who has changed chapter 1 itself is told so, and how to put it back."""
-    copy = tmp_path / "01-polling"
-    copy_app(find_chapter("01").folder, copy, [])
-    (copy / "project" / "subscriptions" / "tasks.py").write_text("# mine\n")
-    changed = Chapter("01", "polling", copy, "")
-    with pytest.raises(WorkProblem, match=r"has been changed.*git stash"):
-        copy_start(changed, tmp_path / "work")
 
 
 def test_files_that_are_no_text_are_no_obstacle(tmp_path: Path) -> None:

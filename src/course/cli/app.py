@@ -9,11 +9,12 @@ from rich.text import Text
 
 from course.cli.bench import bench_app, race
 from course.cli.run import PASSES_ON, lab, run, run_tests
-from course.cli.terminal import ChapterArgument, console, fail
-from course.cli.upkeep import completion, doctor, spread
+from course.cli.terminal import StateArgument, console, fail
+from course.cli.upkeep import completion, doctor, record, spread
 from course.cli.work import check, grade, hint, start
-from course.content.chapters import UnknownChapter, all_chapters, find_chapter
+from course.content.chapters import UnknownChapter, all_chapters
 from course.content.diff import changes
+from course.content.steps import find_state
 from course.site.build import mkdocs, take_screenshots
 from course.work import folder as work
 from course.work.progress import Progress
@@ -68,13 +69,14 @@ def docs(
     mkdocs(*(["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]))
 
 
-def show_diff(before: ChapterArgument, after: ChapterArgument) -> None:
-    """Show what changes from one chapter to another, file by file, each with its reason.
+def show_diff(before: StateArgument, after: StateArgument) -> None:
+    """Show what changes from one chapter or step to another, file by file, each with its reason.
 
     Example: ./course diff 03 04
+    Example: ./course diff 01.1 01.2
     """
     try:
-        found = changes(find_chapter(before), find_chapter(after))
+        found = changes(find_state(before), find_state(after))
     except UnknownChapter as problem:
         raise fail(problem) from None
     for change in found:
@@ -91,6 +93,6 @@ app.command("test", context_settings=PASSES_ON)(run_tests)
 app.command(context_settings=PASSES_ON)(lab)
 app.command()(docs)
 app.command("diff")(show_diff)
-for command in (start, check, hint, grade, race, doctor, completion, spread):
+for command in (start, check, hint, grade, race, doctor, completion, spread, record):
     app.command()(command)
 app.add_typer(bench_app, name="bench")

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from course.cli.terminal import fail, numbers
-from course.content.chapters import ROOT, UnknownChapter, find_chapter
+from course.cli.terminal import fail, states
+from course.content.chapters import ROOT, UnknownChapter
+from course.content.steps import Step, find_state, ideas_up_to
 from course.processes import ProjectProblem, RedisProblem
 from course.processes.run import Options, Runner
 from course.work.folder import WorkProblem, project_to_run
@@ -23,10 +24,10 @@ def run(
     project: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CHAPTER|work|DIR]",
-            help="A chapter's number or name, `work`, or a folder with a project. "
+            metavar="[CHAPTER|STEP|work|DIR]",
+            help="A chapter's number or name, a step (04.2), `work`, or a folder with a project. "
             "None: inside work/ that, elsewhere chapter 5.",
-            autocompletion=lambda: [*numbers(), "work"],
+            autocompletion=lambda: [*states(), "work"],
         ),
     ] = None,
     port: Annotated[int, typer.Option(help="The page's port.", min=1, max=65535)] = 8010,
@@ -52,9 +53,9 @@ def run(
     Example: ./course run work
     """
     try:
-        folder, is_chapter = project_to_run(project)
-        watches = not is_chapter if watch is None else watch
-        code = Runner(folder, Options(port, newsletter_port, open_page, watches)).run()
+        with project_to_run(project) as (folder, is_ours):
+            watches = not is_ours if watch is None else watch
+            code = Runner(folder, Options(port, newsletter_port, open_page, watches)).run()
     except (UnknownChapter, WorkProblem, ProjectProblem, RedisProblem) as problem:
         raise fail(problem) from None
     raise typer.Exit(code)
@@ -65,8 +66,8 @@ def run_tests(
     chapter: Annotated[
         str | None,
         typer.Argument(
-            help="A chapter's number or name, or `notebooks`. None: every test.",
-            autocompletion=lambda: [*numbers(), "notebooks"],
+            help="A chapter's number or name, a step (04.2), or `notebooks`. None: every test.",
+            autocompletion=lambda: [*states(), "notebooks"],
         ),
     ] = None,
     locks: Annotated[
@@ -94,7 +95,12 @@ def run_tests(
         paths = [str(ROOT / "tests" / "test_notebooks.py")]
     elif chapter:
         try:
-            paths = [str(find_chapter(chapter).folder.relative_to(ROOT))]
+            state = find_state(chapter)
+            if isinstance(state, Step):
+                paths = [idea.node for idea in ideas_up_to(state)]
+                options = ["--project", str(state), *options]
+            else:
+                paths = [str(state.folder.relative_to(ROOT))]
         except UnknownChapter as problem:
             raise fail(problem) from None
     command = [sys.executable, "-m", "pytest", *TEST_OPTIONS, *(["-m", ""] if all_tests else [])]

@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from course.cli.terminal import ChapterArgument, console, fail
+from course.cli.terminal import ChapterArgument, StateArgument, console, fail
 from course.content.chapters import UnknownChapter, find_chapter
 from course.content.exercises import UnknownExercise, find_work, ideas_to_check
+from course.content.steps import chapter_of, find_state
 from course.processes.interrupts import ended_by_signals
 from course.work import folder as work
 from course.work.progress import Progress
 
 
 def start(
-    chapter: ChapterArgument,
+    chapter: StateArgument,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Move the work that is there to a dated folder first.")
     ] = False,
@@ -27,15 +28,15 @@ def start(
     Example: ./course start 04
     """
     try:
-        found = find_chapter(chapter)
+        found = find_state(chapter)
         aside = work.start(found, fresh)
     except (UnknownChapter, work.WorkProblem, OSError) as problem:
         raise fail(problem) from None
     if aside:
         console.print(f"Your work up to now is in {work.shown(aside)}.", soft_wrap=True)
     console.print(
-        f"work/ is ready for chapter {found}. Read chapters/{found}/README.md, change the code in "
-        f"work/, and see how far it is with ./course check {found.number}. "
+        f"work/ is ready for {found.title}. Read chapters/{chapter_of(found)}/README.md, change "
+        f"the code in work/, and see how far it is with ./course check {chapter_of(found).number}. "
         "./course run work runs it, and restarts it on each save.",
         soft_wrap=True,
     )

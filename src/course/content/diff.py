@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.content.chapters import Chapter
+from course.content.steps import State, Step, app_of
 
-IGNORED = {"__pycache__", "README.md"}  # and what is hidden: caches, .DS_Store
+IGNORED = {"__pycache__", "README.md", "steps"}  # and what is hidden: caches, .DS_Store
 NEW_ITEM = re.compile(r"^- `([^`]+)`: (.+)$", re.MULTILINE)
 
 
@@ -44,13 +45,27 @@ def reason_for(path: str, reasons: dict[str, str]) -> str:
     return reasons.get(path) or (reasons[folders[0]] if folders else "")
 
 
-def changes(before: Chapter, after: Chapter) -> list[Change]:
-    """Every file that differs. Reasons are known for a chapter and the one before it."""
-    return differences(before.folder, after.folder, what_is_new(after))
+def changes(before: State, after: State) -> list[Change]:
+    """Every file that differs. Reasons are known for a chapter and the one before it.
+
+    Where a step is compared, with another or with a chapter, the app is, without its tests.
+    """
+    if isinstance(before, Chapter) and isinstance(after, Chapter):
+        return differences(files_of(before.folder), files_of(after.folder), what_is_new(after))
+    reasons = what_is_new(after.chapter if isinstance(after, Step) else after)
+    return differences(texts_of(before), texts_of(after), reasons)
 
 
-def differences(before: Path, after: Path, reasons: dict[str, str]) -> list[Change]:
-    old, new = files_of(before), files_of(after)
+def texts_of(state: State) -> dict[str, str]:
+    """The text of every file of the app in that state, by its path there."""
+    found = {
+        place: path.read_text("utf-8", errors="replace") for place, path in app_of(state).items()
+    }
+    return {place: text for place, text in found.items() if not is_ignored(Path(place).name)}
+
+
+def differences(old: dict[str, str], new: dict[str, str], reasons: dict[str, str]) -> list[Change]:
+    """What changes between two sets of files: the text of each, by its path."""
     found = []
     for path in sorted(old.keys() | new.keys()):
         if old.get(path) == new.get(path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LEFT_OUT = ("tests", "README.md", "__pycache__", ".*_cache")
+LEFT_OUT = ("tests", "steps", "README.md", "__pycache__", ".*_cache")
 
 
 class EditProblem(Exception):
@@ -37,7 +37,7 @@ class Edit:
 
 
 def copy_app(chapter: Path, target: Path, edits: list[Edit]) -> None:
-    """Copy a chapter's app, without its tests and README, and change the copy."""
+    """Copy a chapter's app, without its tests, steps and README, and change the copy."""
     shutil.copytree(chapter, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     for edit in edits:
         edit.apply(target)

@@ -4,7 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from course.content.diff import Change, differences
+from course.content.diff import Change, differences, files_of
 from course.content.edits import copy_app
 from course.content.exercises import Exercise, find_work
 
@@ -42,7 +42,7 @@ def solution_of(exercise: Exercise) -> list[Change]:
         before, after = Path(folder) / "before", Path(folder) / "after"
         copy_app(exercise.chapter.folder, before, [])
         copy_app(exercise.chapter.folder, after, exercise.solution)
-        return differences(before, after, {})
+        return differences(files_of(before), files_of(after), {})
 
 
 def described(change: Change) -> list[str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from course.content.chapters import UnknownChapter
 from course.content.ideas import NOT_IN_CHECK
+from course.content.steps import STEP_NAME, find_state, folder_of
 from course.doctor.findings import how_to_get_a_browser
 from course.processes import ProjectProblem, RedisProblem
 from course.processes.browser import find_browser
@@ -26,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--project",
         metavar="DIR",
-        help="the project to test; without it, the chapter that the test lies in",
+        help="the project to test, a folder or a step (04.2); without it, the test's own chapter",
     )
     group.addoption(
         "--progress", action="store_true", help="per cent and time left instead of dots"
@@ -36,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{NOT_IN_CHECK}: `./course check` leaves this test out")
     config.addinivalue_line("markers", f"{scheduling.ALONE}: no other test runs meanwhile")
+    lay_out_step(config)
     if given := getattr(config, "workerinput", {}):
         config.pluginmanager.register(scheduling.TakesTurns(given[scheduling.LOCK]))
     else:
@@ -51,6 +54,20 @@ def pytest_configure(config: pytest.Config) -> None:
         from course.testkit import browser
 
         config.pluginmanager.register(browser, "course-browser")
+
+
+def lay_out_step(config: pytest.Config) -> None:
+    """If --project names a step, make it a folder with the app as it is after that step."""
+    given = str(config.getoption("--project") or "")
+    if not STEP_NAME.fullmatch(given) or Path(given).exists():
+        return
+    until_the_end = ExitStack()
+    config.add_cleanup(until_the_end.close)
+    try:
+        folder = until_the_end.enter_context(folder_of(find_state(given)))
+    except UnknownChapter as problem:
+        raise pytest.UsageError(str(problem)) from None
+    config.option.project = str(folder)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist's worker, which reads the groups

@@ -70,6 +70,7 @@ class RunningProject(LaunchedProject):
             "the status of GET /task_status/{task_id}",
             answer.status_code,
             200,
+            usually=f"there is no such view yet, or it failed; it answered {answer.text[:200]}",
             look_at=SUBSCRIPTION_VIEWS,
         )
         return dict(answer.json())

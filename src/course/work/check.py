@@ -7,8 +7,8 @@ from rich.console import Console
 from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_in
 
-from course.content.chapters import Chapter
-from course.content.exercises import Exercise, ideas_to_check
+from course.content.exercises import Work, ideas_to_check
+from course.content.printable import printable
 from course.work.folder import WORK
 from course.work.output import Lines, as_data, say_outcome
 from course.work.progress import STATE, Progress
@@ -19,7 +19,7 @@ __all__ = ["as_data", "check_once", "watch"]
 
 def check_once(
     console: Console,
-    what: Chapter | Exercise,
+    what: Work,
     project: Path,
     quiet: bool = False,
     verbose: bool = False,
@@ -66,13 +66,13 @@ def stamps(project: Path) -> dict[str, float]:
     return found
 
 
-def watch(console: Console, what: Chapter | Exercise, project: Path, verbose: bool = False) -> None:
+def watch(console: Console, what: Work, project: Path, verbose: bool = False) -> None:
     """Check, and again on each save, a save during the check included, until Ctrl-C."""
     while True:
         before = stamps(project)
         result = check_once(console, what, project, verbose=verbose)
         if result.problem:
-            console.print(f"\n{result.problem}", soft_wrap=True, markup=False)
+            console.print(f"\n{printable(result.problem)}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")
         for _ in changes_in(project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500):
             if stamps(project) != before:

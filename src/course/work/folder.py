@@ -3,33 +3,36 @@
 import os
 import tempfile
 import time
-import tomllib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from course import content
-from course.content.chapters import (
-    CHAPTERS,
-    ROOT,
-    Chapter,
-    UnknownChapter,
-    all_chapters,
-    find_chapter,
+from course.content.chapters import CHAPTERS, ROOT, UnknownChapter
+from course.content.printable import printable
+from course.content.steps import (
+    State,
+    Step,
+    chapter_of,
+    copy_state,
+    find_state,
+    folder_of,
+    start_of,
+    state_before,
 )
-from course.content.edits import Edit, EditProblem, copy_app
 from course.work.progress import Progress, now
 
 WORK = ROOT / "work"
 DEFAULT_CHAPTER = "05"  # the finished app
-BARE = Path(content.__file__).with_name("bare.toml")
 
 
 class WorkProblem(Exception):
     """The student's project cannot be begun, or is not there. The message says what to do."""
 
 
-def start(chapter: Chapter, fresh: bool = False, work: Path = WORK) -> Path | None:
-    """Begin `work` for this chapter. Returns where the old folder went, if it was moved aside.
+def start(state: State, fresh: bool = False, work: Path = WORK) -> Path | None:
+    """Begin `work` for this chapter or step: with the app as it is before the first change.
+
+    Returns where the old folder went, if it was moved aside.
 
     Raises WorkProblem if there is work already and `fresh` is not asked for.
     """
@@ -37,14 +40,14 @@ def start(chapter: Chapter, fresh: bool = False, work: Path = WORK) -> Path | No
     if has_work and not fresh:
         raise WorkProblem(
             f"{shown(work)} holds your work already, and stays as it is. Go on with "
-            f"./course check {chapter.number}, or say ./course start {chapter.number} --fresh: "
+            f"./course check {state.arguments}, or say ./course start {state.arguments} --fresh: "
             f"that moves it to a dated folder and begins anew."
         )
     # Made beside its place, then moved there: an interrupted start leaves nothing half-done.
     with tempfile.TemporaryDirectory(prefix=".course-start-", dir=work.parent) as folder:
         made = Path(folder) / "work"
-        copy_start(chapter, made)
-        Progress(made, {"started": chapter.number, "at": now()}).save()
+        copy_start(state, made)
+        Progress(made, {"started": chapter_of(state).number, "at": now()}).save()
         aside = moved_aside(work) if has_work else None
         with suppress(FileNotFoundError):
             work.rmdir()  # an empty folder, if there is one
@@ -52,20 +55,10 @@ def start(chapter: Chapter, fresh: bool = False, work: Path = WORK) -> Path | No
     return aside
 
 
-def copy_start(chapter: Chapter, target: Path) -> None:
-    """What one starts a chapter from: the chapter before, or, for the first, the bare app."""
-    before = [other for other in all_chapters() if other.number < chapter.number]
-    if before:
-        copy_app(before[-1].folder, target, [])
-    else:
-        edits = tomllib.loads(BARE.read_text())["edit"]
-        try:
-            copy_app(chapter.folder, target, [Edit.read(edit) for edit in edits])
-        except EditProblem as problem:
-            raise WorkProblem(
-                f"{shown(chapter.folder)} has been changed, and work/ is made from it. Put it "
-                f"back: git stash -- {shown(chapter.folder)} keeps the change, and takes it away."
-            ) from problem
+def copy_start(state: State, target: Path) -> None:
+    """What one starts from: for a step the step before, for a chapter the chapter before."""
+    before = state_before(state) if isinstance(state, Step) and state.number else None
+    copy_state(before or start_of(chapter_of(state)), target)
 
 
 def moved_aside(path: Path) -> Path:
@@ -81,32 +74,37 @@ def moved_aside(path: Path) -> Path:
 
 def shown(path: Path) -> str:
     """A path as a person would write it: relative to where they are, if that is shorter."""
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(str(path)) else str(path)
+    return printable(min(os.path.relpath(path), str(path), key=len))
 
 
-def project_to_run(given: str | None) -> tuple[Path, bool]:
-    """The folder that `./course run` means, and whether it is a chapter of the course.
+@contextmanager
+def project_to_run(given: str | None) -> Iterator[tuple[Path, bool]]:
+    """The folder that `./course run` means, and whether it is the course's own.
 
-    `given` is a chapter, `work` or a folder. None: work/ if one is in it, else the last chapter.
-    Raises UnknownChapter or WorkProblem.
+    `given` is a chapter, a step, `work` or a folder. None: work/ inside it, elsewhere the finished
+    app. Raises UnknownChapter or WorkProblem.
     """
     if given is None and Path.cwd().is_relative_to(WORK.resolve()):
         given = "work"
     if given == "work":
-        return project_folder(None), False
+        yield project_folder(None), False
+        return
+    folder = Path(given or "").expanduser().resolve()
     try:
-        return find_chapter(given or DEFAULT_CHAPTER).folder, True
+        state = find_state(given or DEFAULT_CHAPTER)
     except UnknownChapter as unknown:
-        folder = Path(given or "").expanduser().resolve()
         if not folder.is_dir():
             raise UnknownChapter(f"{unknown} Nor is {given} a folder with a project.") from None
+    else:
+        with folder_of(state) as made:
+            yield made, True
+        return
     if not (folder / "Procfile").is_file():
         raise WorkProblem(
             f"{shown(folder)} has no Procfile, which names a project's processes. "
             "./course start 01 makes a project that has one, in work/."
         )
-    return folder, folder.parent == CHAPTERS
+    yield folder, folder.parent == CHAPTERS
 
 
 def project_folder(given: Path | None) -> Path:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.content.chapters import Chapter
-from course.content.exercises import Exercise
+from course.content.exercises import Exercise, Work
 from course.content.hints import HINTS_EACH, hints_for
 from course.work.progress import Progress
 
@@ -21,7 +20,7 @@ class Hint:
     cause: str  # what the last check has found to be the reason, if it has found one
 
 
-def next_hint(what: Chapter | Exercise, files: dict[str, Path], progress: Progress) -> Hint:
+def next_hint(what: Work, files: dict[str, Path], progress: Progress) -> Hint:
     """The next hint for the idea that failed first in the last check.
 
     `files` holds the ideas and their test files. An exercise's hints are for all its ideas. After

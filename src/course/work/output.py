@@ -1,5 +1,6 @@
 """What a check says on the terminal, and as JSON."""
 
+import itertools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from course.content.chapters import Chapter, all_chapters
-from course.content.exercises import Exercise, exercises_of
+from course.content.exercises import Exercise, Work, exercises_of
 from course.content.ideas import START
+from course.content.printable import printable
+from course.content.steps import Step, steps_of
 from course.testkit.events import Failure
 from course.work.folder import WORK, shown
 from course.work.progress import STATE
@@ -70,7 +73,7 @@ class Lines:
 
 def say_outcome(
     console: Console,
-    what: Chapter | Exercise,
+    what: Work,
     project: Path,
     result: Result,
     is_verbose: bool = False,
@@ -108,12 +111,15 @@ def counts(result: Result) -> str:
     return text
 
 
-def next_command(what: Chapter | Exercise, where: str) -> str:
+def next_command(what: Work, where: str) -> str:
     """What a reader does after green."""
     if isinstance(what, Exercise):
         later = [e for e in exercises_of(what.chapter) if e.number > what.number]
         if later:
             return f"./course check {later[0].arguments}{where}"
+    if isinstance(what, Step):
+        later_steps = [step for step in steps_of(what.chapter) if step.number > what.number]
+        return f"./course check {later_steps[0] if later_steps else what.chapter.number}{where}"
     chapter = what.chapter if isinstance(what, Exercise) else what
     after = [one for one in all_chapters() if one.number > chapter.number]
     if after:
@@ -144,7 +150,7 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
     ):
         texts = [text for text in texts if text]
         for number, text in enumerate(texts):
-            shown_text = text if is_verbose else on_one_line(text)
+            shown_text = printable(text if is_verbose else on_one_line(text))
             lines.append(Text(f"  {label if number == 0 else '':<10}{shown_text}"))
     also = [f"    {decision.idea.text}" for decision in same[1:]]
     if also:
@@ -157,7 +163,7 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
     if failure.log and room > 1 and (is_verbose or ":" not in failure.look_at):
         lines.append(Text(f"  {the_log_of(failure.log_of)}, its last lines:", "dim"))
         for line in failure.log[-room:]:
-            text = line if is_verbose else on_one_line(line)
+            text = printable(line if is_verbose else on_one_line(line))
             lines.append(Text(f"    {text}", "dim"))
     return lines
 
@@ -178,13 +184,13 @@ def file_to_open(look_at: str, project: Path) -> str:
     if not file.exists():
         return f"{name} (there in the course's own app; yours may keep it elsewhere)"
     if number.isdigit():
-        lines = file.read_text(errors="replace").splitlines()
-        code = lines[int(number) - 1].strip() if int(number) <= len(lines) else ""
+        with file.open(errors="replace") as lines:
+            code = next(itertools.islice(lines, int(number) - 1, None), "").strip()[:200]
         return f"{shown(file)}, line {number}: {code}"
     return shown(file)
 
 
-def as_data(what: Chapter | Exercise, project: Path, result: Result) -> dict[str, Any]:
+def as_data(what: Work, project: Path, result: Result) -> dict[str, Any]:
     """The result as JSON holds it."""
     return {
         "chapter": str(what.chapter) if isinstance(what, Exercise) else str(what),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from course.content.chapters import Chapter
-from course.content.exercises import Exercise, exercises_of
+from course.content.exercises import Work, exercises_of
 
 STATE = "course-progress.json"
 
@@ -62,11 +62,11 @@ class Progress:
             found = found[name]
         return found
 
-    def passed(self, what: Chapter | Exercise) -> dict[str, Any]:
+    def passed(self, what: Work) -> dict[str, Any]:
         """When each idea of it passed, by its key."""
         return self.section(*what.place, "passed")
 
-    def is_done(self, what: Chapter | Exercise) -> bool:
+    def is_done(self, what: Work) -> bool:
         """Did nothing fail in its last check?"""
         own = self.section(*what.place)
         return "checked" in own and own.get("first_failed") is None
@@ -82,11 +82,11 @@ class Progress:
         count = f"{'all ' if self.is_done(chapter) else ''}{len(self.passed(chapter))} ideas"
         return ", ".join([count, str(own["checked"])[:10], *exercises])
 
-    def failed(self, what: Chapter | Exercise) -> list[str]:
+    def failed(self, what: Work) -> list[str]:
         """The keys of the ideas that failed in its last check."""
         return list(self.section(*what.place, "failed"))
 
-    def note(self, what: Chapter | Exercise, passed: list[str], failed: dict[str, str]) -> None:
+    def note(self, what: Work, passed: list[str], failed: dict[str, str]) -> None:
         """Note the outcome of a check: what passed and when, and what failed and why, in order."""
         times = self.passed(what)
         for key in passed:

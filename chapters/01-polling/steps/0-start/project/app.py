@@ -1,0 +1,39 @@
+"""The web app: its routers, its lifespan, and its answers to errors."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from celery.result import denied_join_result
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from project.config import require_redis
+from project.subscriptions.views import subscriptions_router
+
+STATIC = Path(__file__).parent / "subscriptions" / "static"
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    require_redis()
+    # Celery subscribes to the result of each task that it sends. We never wait for one.
+    with denied_join_result():
+        yield
+
+
+def create_app() -> FastAPI:
+    app = FastAPI(title="Newsletter", lifespan=lifespan)
+    app.include_router(subscriptions_router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(RequestValidationError, invalid_request)
+    return app
+
+
+async def invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # FastAPI's own answer repeats the input, which may hold what JSON cannot: NaN, for example.
+    detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
+    return JSONResponse({"detail": detail}, status_code=422)

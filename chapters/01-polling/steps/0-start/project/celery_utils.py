@@ -1,0 +1,29 @@
+"""Celery: how it is set up."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_init
+
+from project.config import require_redis, settings
+
+
+def create_celery() -> Celery:
+    celery = Celery(
+        "project",
+        broker=str(settings.celery_broker_url),
+        backend=str(settings.celery_result_backend),
+        include=["project.subscriptions.tasks"],
+    )
+    celery.conf.update(
+        task_track_started=True,
+        result_expires=3600,
+    )
+    # current_app is this app in every thread, not only in the one that made it.
+    celery.set_default()
+    return celery
+
+
+@worker_init.connect
+def worker_init_handler(**kwargs: Any) -> None:
+    require_redis()

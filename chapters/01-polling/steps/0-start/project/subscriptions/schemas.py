@@ -1,0 +1,7 @@
+"""What a request must look like."""
+
+from pydantic import BaseModel, EmailStr
+
+
+class Subscription(BaseModel):
+    email: EmailStr

@@ -1,0 +1,8 @@
+// How the page learns that its task is done. There is no task yet.
+
+export const how = "No task yet: the answer comes when the work is done.";
+
+export async function follow(taskId, show, signal) {
+  // show({ task_id, state, result, error }) writes a task status on the page.
+  // signal.aborted is true as soon as another address was submitted.
+}

@@ -1,0 +1,25 @@
+// Chapter 2: long polling. Ask, and let the answer take its time.
+
+import { isFinal, notice } from "./status.js";
+import { request } from "./wire.js";
+
+export const how = "Long polling: each request waits on the server for news.";
+
+const WAIT = 20; // seconds that the server may hold a request
+const PAUSE = 1000; // ms before asking again after an error
+
+export async function follow(taskId, show, signal) {
+  let wait = 0; // the first answer comes at once, so that there is something to show
+  while (!signal.aborted) {
+    const path = `/task_status/${taskId}?wait=${wait}`;
+    const { status, body } = await request("GET", path, { signal });
+    if (status === 200) {
+      show(body);
+      if (isFinal(body)) return;
+      wait = WAIT;
+    } else if (!signal.aborted) {
+      notice(`${body.detail} Asking again.`);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+  }
+}
