@@ -1,5 +1,6 @@
 """What the project said and answered since a test began: the evidence when the test fails."""
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ BEGUN: "pytest.StashKey[RunningProject | ProjectProblem | RedisProblem | None]" 
 DID_NOT_START: pytest.StashKey[bool] = pytest.StashKey()
 SHARED: "pytest.StashKey[RunningProject]" = pytest.StashKey()
 RECORD: "pytest.StashKey[Record]" = pytest.StashKey()
+
+
+QUIET = 0.3  # seconds without a new line
+LONGEST_SETTLING = 1.0  # seconds
 
 
 @dataclass
@@ -46,6 +51,16 @@ class Record:
             self.projects = [shared]
             self.lines_before = {process: process.said for process in shared.processes}
             self.answers_before = len(shared.answers)
+
+    def settle(self) -> None:
+        """Wait for what the processes still have to say: a log comes a moment after the answer."""
+        deadline = time.monotonic() + LONGEST_SETTLING
+        said, quiet_since = -1, time.monotonic()
+        while time.monotonic() < min(deadline, quiet_since + QUIET):
+            now = sum(process.said for project in self.projects for process in project.processes)
+            if now != said:
+                said, quiet_since = now, time.monotonic()
+            time.sleep(0.02)
 
     def processes(self) -> list[Said]:
         return [
