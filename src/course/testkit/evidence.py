@@ -85,7 +85,7 @@ def last_words(name: str, exit_code: int, lines: list[str], folder: Path) -> Com
     """Of a process that ended by itself: its last exception, or else its last lines."""
     found = [c for c in in_lines(name, lines, folder) if c.weight < Weight.ANSWER]
     if found:
-        last = found[-1]
+        last = min(reversed(found), key=lambda complaint: complaint.weight)
         text = f"it ended with exit code {exit_code}: {last.text}"
         return replace(last, text=text, weight=Weight.ENDED)
     spoken = [line for line in lines if line.strip()][-MOST_LINES:]
