@@ -59,6 +59,9 @@ def check(
         bool, typer.Option("--verbose", help="Every idea and every line of a message.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    wires: Annotated[
+        bool, typer.Option("--wires", help="Show what passed last before an idea failed.")
+    ] = False,
 ) -> None:
     """Check your work against a chapter's ideas, one by one, or against those of an exercise.
 
@@ -71,8 +74,8 @@ def check(
         found, folder = find_work(chapter, exercise), work.project_folder(project)
         with ended_by_signals():
             if watch:
-                checking.watch(console, found, folder, verbose)
-            result = checking.check_once(console, found, folder, quiet=as_json, verbose=verbose)
+                checking.watch(console, found, folder, verbose, wires)
+            result = checking.check_once(console, found, folder, as_json, verbose, wires)
     except (UnknownChapter, UnknownExercise, work.WorkProblem) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:

@@ -170,6 +170,9 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
         for line in failure.log[-room:]:
             text = printable(line if is_verbose else on_one_line(line))
             lines.append(Text(f"    {text}", "dim"))
+    if failure.wires:
+        lines.append(Text("  what passed between the processes last:", "dim"))
+        lines += [Text(f"    {line.strip()}", "dim") for line in failure.wires]
     return lines
 
 
