@@ -40,6 +40,7 @@ class Record:
     projects: list["RunningProject"] = field(default_factory=list)
     lines_before: dict[Process, int] = field(default_factory=dict)
     answers_before: int = 0
+    scripts_before: int = 0
     page: "PageLog | None" = None
 
     @classmethod
@@ -51,6 +52,7 @@ class Record:
             self.projects = [shared]
             self.lines_before = {process: process.said for process in shared.processes}
             self.answers_before = len(shared.answers)
+            self.scripts_before = len(shared.scripts)
 
     def settle(self) -> None:
         """Wait for what the processes still have to say: a log comes a moment after the answer."""
@@ -75,7 +77,8 @@ class Record:
 
     @property
     def scripts(self) -> list[Script]:
-        return [script for project in self.projects for script in project.scripts]
+        found = [script for project in self.projects for script in project.scripts]
+        return found[self.scripts_before :]
 
     def answers(self) -> list[str]:
         """The HTTP answers since then that were errors, a line each: with their text."""
