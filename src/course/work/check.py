@@ -52,7 +52,7 @@ def check_once(
 def why(decision: Decision) -> str:
     """What a hint begins with: the cause that the check has found, if it has found one."""
     failure = decision.failure
-    return failure.usually if failure and failure.cause else ""
+    return failure.usually if failure and failure.because else ""
 
 
 def stamps(project: Path) -> dict[str, float]:

@@ -183,9 +183,10 @@ class Check:
             self.end(lane)
 
     def note_end(self, lane: Lane) -> None:
-        if lane.running:
-            self.fail(lane.running, ended_from_outside(lane.process.wait()))
-        elif not lane.is_ready and not self.result.problem:
+        code = lane.process.wait()
+        if lane.running and code < 0:
+            self.fail(lane.running, ended_from_outside(code))
+        elif (lane.running or not lane.is_ready) and not self.result.problem:
             self.result.problem = f"The tests could not be run.\n{lane.last_words()}"
         self.end(lane)
 
@@ -235,7 +236,7 @@ class Check:
 def ended_from_outside(code: int) -> Failure:
     return Failure(
         "the project leaves other processes alone",
-        f"the process that ran this test was ended (exit code {code})",
+        f"the process that ran this test was ended by signal {-code}",
         usually="code of the project kills its parent, or the machine had no memory left",
     )
 
