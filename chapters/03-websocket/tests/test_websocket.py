@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 
-from course.testkit import RunningProject, expect, expect_that, run_async
+from course.testkit import RunningProject, Web, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
 CELERY = "project/celery_utils.py"
@@ -143,15 +143,31 @@ def test_foreign_origin_is_refused(project: RunningProject, origin: str | None) 
     )
 
 
+def handshake(web: Web) -> bytes:
+    """The request that opens a socket, for clients that do what no library would."""
+    lines = (
+        f"GET /ws/task_status/{uuid.uuid4()} HTTP/1.1",
+        f"Host: {web.host}:{web.port}",
+        f"Origin: {web.origin}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    )
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 def test_client_that_sends_is_closed(project: RunningProject) -> None:
     """A client that sends, and leaves while a frame is on its way, leaves no error in the log."""
     log = len(project.web.process.lines)
 
     async def send_and_leave(number: int) -> None:
-        socket = await project.open_socket(str(uuid.uuid4()))
-        await asyncio.sleep(number % 10 / 3000)
-        await socket.send("hello")
-        socket.transport.abort()
+        reader, writer = await asyncio.open_connection(project.web.host, project.web.port)
+        writer.write(handshake(project.web))
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        await asyncio.sleep(number % 25 / 8000)  # the first frame is sent within these 3 ms
+        writer.write(b"\x81\x85" + bytes(4) + b"hello")  # masked with zeros: as it is
+        writer.close()
 
     async def crowd() -> None:
         for _ in range(8):
@@ -176,22 +192,13 @@ def test_client_that_sends_is_closed(project: RunningProject) -> None:
 def test_client_that_never_reads_is_not_read(project: RunningProject) -> None:
     """A client that sends pings and reads no pong cannot fill the server's memory."""
     web = project.another_web()
-    headers = (
-        f"GET /ws/task_status/{uuid.uuid4()} HTTP/1.1",
-        f"Host: {web.host}:{web.port}",
-        f"Origin: {web.origin}",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    )
     pings = (b"\x89\xfd" + bytes(4) + b"p" * 125) * 500  # masked with zeros: as they are
     accepted = 0
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         client.settimeout(2)
         client.connect((web.host, web.port))
-        client.sendall("\r\n".join([*headers, "", ""]).encode())
+        client.sendall(handshake(web))
         with suppress(TimeoutError):  # the server reads no more
             while accepted < MOST_PINGS:
                 accepted += client.send(pings)

@@ -6,13 +6,9 @@ import time
 import uuid
 from collections.abc import Callable
 
-import pytest
-
 from course.testkit import (
     RunningProject,
     SocketClosed,
-    TaskStatus,
-    Web,
     eventually,
     expect,
     expect_that,
@@ -21,7 +17,6 @@ from course.testkit import (
 from course.testkit.project import is_lookup
 
 VIEWS = "project/ws/views.py"
-SUBSCRIPTION = "project/ws/subscription.py"
 
 
 def test_view_subscribes(project: RunningProject) -> None:
@@ -122,47 +117,6 @@ def test_message_about_another_task_is_not_sent(project: RunningProject) -> None
         usually="the view sends each message without checking its task_id",
         look_at=VIEWS,
     )
-
-
-@pytest.mark.thorough
-def test_long_outage_is_over_soon(own_project: Callable[..., RunningProject]) -> None:
-    """Redis is away for 11 s: clients are closed with 1012, then served again within 2 s."""
-    project = own_project("web")
-    web = project.web_with(WS_FALLBACK_POLL_SECONDS="60")
-    with project.follow(str(uuid.uuid4()), web) as stays:
-        stays.next()
-        (channel,) = project.channels()
-        project.redis.kill()
-        for _ in range(5):
-            with project.follow(str(uuid.uuid4()), web) as turned_away:
-                expect("the close code", turned_away.close_code(), 1012, look_at=VIEWS)
-        time.sleep(11)  # a client that backs off would try again only 5 s later
-        project.redis.start()
-        eventually(
-            lambda: first_frame(project, web),
-            lambda frame: frame is not None,
-            "a client is served",
-            within=2,
-            usually="asyncio-redis waits up to 60 s between two attempts to reconnect",
-            look_at=SUBSCRIPTION,
-        )
-        eventually(project.channels, bool, "the client that stayed is subscribed", within=3)
-        eventually(
-            project.channels,
-            lambda channels: channels <= {channel},
-            "no channel of the clients that were turned away",
-            within=3,
-            usually="asyncio-redis notes a channel even if it cannot subscribe to it now",
-            look_at=SUBSCRIPTION,
-        )
-
-
-def first_frame(project: RunningProject, web: Web) -> TaskStatus | None:
-    with project.follow(str(uuid.uuid4()), web) as follower:
-        try:
-            return follower.next(within=2)
-        except SocketClosed:
-            return None
 
 
 def test_publishing_holds_up_no_task(project: RunningProject) -> None:
