@@ -10,7 +10,7 @@ from rich.text import Text
 from course.cli.bench import bench_app, race
 from course.cli.run import PASSES_ON, lab, run, run_tests
 from course.cli.terminal import StateArgument, console, fail
-from course.cli.upkeep import completion, doctor, spread
+from course.cli.upkeep import completion, doctor, record, spread
 from course.cli.work import check, grade, hint, start
 from course.content.chapters import UnknownChapter, all_chapters
 from course.content.diff import changes
@@ -93,6 +93,6 @@ app.command("test", context_settings=PASSES_ON)(run_tests)
 app.command(context_settings=PASSES_ON)(lab)
 app.command()(docs)
 app.command("diff")(show_diff)
-for command in (start, check, hint, grade, race, doctor, completion, spread):
+for command in (start, check, hint, grade, race, doctor, completion, spread, record):
     app.command()(command)
 app.add_typer(bench_app, name="bench")

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,9 @@ from rich.text import Text
 
 from course.cli.terminal import console, fail
 from course.content import spread as spreading
+from course.content.chapters import ROOT
 from course.doctor import findings as examination
+from course.processes import ProjectProblem
 
 Shell = Literal["bash", "zsh", "fish"]
 
@@ -47,6 +50,26 @@ def completion(
     script = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
     # zsh and fish go by a command's last part, whatever path was typed.
     print(re.sub(r"(compdef \w+|--command) \./course", r"\1 course", script).strip())
+
+
+def record(
+    name: Annotated[
+        str, typer.Argument(help="Its name, or how several begin: 01. None: those that are stale.")
+    ] = "",
+) -> None:
+    """Run the chapters and their steps, and record what the lessons quote of it.
+
+    Example: ./course record 01.2
+    """
+    if not find_spec("pytest"):
+        raise fail("The test kit runs the chapters. Run ./course test once: it installs it.")
+    from course.site.record import RecordProblem
+    from course.site.record import record as make
+
+    try:
+        make(name, lambda done: console.print(f"{done.file.relative_to(ROOT)}", markup=False))
+    except (RecordProblem, ProjectProblem) as problem:
+        raise fail(problem) from None
 
 
 def spread(

@@ -10,9 +10,10 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.content.chapters import ROOT, Chapter, find_chapter
+from course.content.chapters import ROOT, Chapter
 from course.content.edits import Edit
 from course.content.ideas import Idea, ideas_in, ideas_of
+from course.content.steps import Step, chapter_of, find_state, ideas_up_to
 
 EXERCISES = ROOT / "exercises"
 
@@ -68,11 +69,15 @@ def exercises_of(chapter: Chapter) -> list[Exercise]:
     return [Exercise(chapter, int(folder.name[0]), folder) for folder in folders]
 
 
-def find_work(chapter: str, exercise: int | None) -> Chapter | Exercise:
-    """A chapter, or one of its exercises. Raises UnknownChapter or UnknownExercise."""
-    found = find_chapter(chapter)
+Work = Chapter | Exercise | Step  # what can be checked
+
+
+def find_work(wanted: str, exercise: int | None) -> Work:
+    """A chapter, a step ("04.2"), or an exercise. Raises UnknownChapter or UnknownExercise."""
+    state = find_state(wanted)
     if exercise is None:
-        return found
+        return state
+    found = chapter_of(state)
     exercises = exercises_of(found)
     for one in exercises:
         if one.number == exercise:
@@ -81,8 +86,13 @@ def find_work(chapter: str, exercise: int | None) -> Chapter | Exercise:
     raise UnknownExercise(f"Chapter {found} has no exercise {exercise}. Its exercises are {names}.")
 
 
-def ideas_to_check(what: Chapter | Exercise) -> list[Idea]:
-    """What a check of it decides, one by one; what needs a browser comes after the rest."""
+def ideas_to_check(what: Work) -> list[Idea]:
+    """What a check of it decides, one by one; what needs a browser comes after the rest.
+
+    Of a step: what is given, and what its chapter's steps have brought up to it, in their order.
+    """
+    if isinstance(what, Step):
+        return ideas_up_to(what)
     if isinstance(what, Chapter):
         return ideas_of(what)
     found = ideas_in(what.folder / "test_exercise.py", is_new=True)

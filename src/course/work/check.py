@@ -18,7 +18,7 @@ __all__ = ["as_data", "check_once", "watch"]
 
 
 def check_once(
-    console: Console, what: Chapter | Exercise, project: Path, quiet: bool = False
+    console: Console, what: Work, project: Path, quiet: bool = False
 ) -> Result:
     """Check the project and say what holds. In work/ the progress is kept."""
 
@@ -52,7 +52,7 @@ def stamps(project: Path) -> dict[str, float]:
     return found
 
 
-def watch(console: Console, what: Chapter | Exercise, project: Path) -> None:
+def watch(console: Console, what: Work, project: Path) -> None:
     """Check, and again on each save, a save during the check included, until Ctrl-C."""
     while True:
         before = stamps(project)

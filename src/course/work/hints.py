@@ -13,7 +13,7 @@ class NoHint(Exception):
 
 
 def next_hint(
-    what: Chapter | Exercise, files: dict[str, Path], progress: Progress
+    what: Work, files: dict[str, Path], progress: Progress
 ) -> tuple[str, int, str]:
     """The idea that failed first in the last check, the number of its next hint, and the hint.
 

@@ -30,7 +30,7 @@ def reason(decision: Decision) -> str:
     return "not checked: no browser" if decision.state == SKIPPED else "not reached"
 
 
-def say_outcome(console: Console, what: Chapter | Exercise, project: Path, result: Result) -> None:
+def say_outcome(console: Console, what: Work, project: Path, result: Result) -> None:
     """What comes after the lines: what was not reached, the first failure, and how to go on."""
     for decision in result.of(NOT_REACHED) if not result.problem else []:
         console.print(line_of(decision), soft_wrap=True)
@@ -81,7 +81,7 @@ def file_to_open(look_at: str, project: Path) -> str:
     return shown(file)
 
 
-def as_data(what: Chapter | Exercise, project: Path, result: Result) -> dict[str, Any]:
+def as_data(what: Work, project: Path, result: Result) -> dict[str, Any]:
     """The result as JSON holds it."""
     told = ("expected", "seen", "usually", "look_at", "where", "log")
     return {

@@ -62,11 +62,11 @@ class Progress:
             found = found[name]
         return found
 
-    def passed(self, what: Chapter | Exercise) -> dict[str, Any]:
+    def passed(self, what: Work) -> dict[str, Any]:
         """When each idea of it passed, by its key."""
         return self.section(*what.place, "passed")
 
-    def is_done(self, what: Chapter | Exercise) -> bool:
+    def is_done(self, what: Work) -> bool:
         """Did nothing fail in its last check?"""
         own = self.section(*what.place)
         return "checked" in own and own.get("first_failed") is None
@@ -82,7 +82,7 @@ class Progress:
         count = f"{'all ' if self.is_done(chapter) else ''}{len(self.passed(chapter))} ideas"
         return ", ".join([count, str(own["checked"])[:10], *exercises])
 
-    def note(self, what: Chapter | Exercise, passed: list[str], failed: str | None) -> None:
+    def note(self, what: Work, passed: list[str], failed: str | None) -> None:
         """Note the outcome of a check: what passed and when, and the first idea that failed."""
         times = self.passed(what)
         for key in passed:
