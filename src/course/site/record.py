@@ -24,6 +24,7 @@ from course.content.chapters import ROOT
 from course.content.steps import find_state, folder_of
 from course.processes import HOST
 from course.processes.browser import find_browser
+from course.site.record_pubsub import KINDS as PUBSUB_KINDS
 from course.site.recorded import Recording, note, recordings, stale
 from course.testkit import RunningProject, run_async, running
 
@@ -132,7 +133,8 @@ def is_of_a_task(command: str) -> bool:
     name, _, rest = command.partition(" ")
     if name in ("LPUSH", "GET", "MGET", "SETEX", "SET"):
         return rest.startswith(("celery ", "celery-task-meta-"))
-    return name in ("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH") and "celery-task-meta-" in rest
+    about_channel = name.upper() in ("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH")
+    return about_channel and ("celery-task-meta-" in rest or bool(TASK_ID.match(rest)))
 
 
 def requests(folder: Path, email: str, gets: Sequence[float] = (), query: str = "") -> list[str]:
@@ -283,4 +285,5 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "requests": requests,
     "check": check,
     "script": script,
+    **PUBSUB_KINDS,
 }
