@@ -85,7 +85,7 @@ def wire(folder: Path, email: str, until: str) -> list[str]:
             "[...document.querySelectorAll('#wire-rows tr')]"
             ".map((row) => [...row.cells].map((cell) => cell.textContent))"
         )
-        last = [page.locator(name).text_content() or "" for name in ("#totals", "#told")]
+        last = [page.locator(name).text_content() or "" for name in ("#totals", "#latency")]
         status = page.get_by_role("status").text_content() or ""
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [

@@ -7,8 +7,7 @@ from rich.console import Console
 from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_in
 
-from course.content.chapters import Chapter
-from course.content.exercises import Exercise, ideas_to_check
+from course.content.exercises import Work, ideas_to_check
 from course.work.folder import WORK
 from course.work.output import as_data, line_of, say_outcome
 from course.work.progress import STATE, Progress
@@ -17,9 +16,7 @@ from course.work.session import Decision, Result, check
 __all__ = ["as_data", "check_once", "watch"]
 
 
-def check_once(
-    console: Console, what: Work, project: Path, quiet: bool = False
-) -> Result:
+def check_once(console: Console, what: Work, project: Path, quiet: bool = False) -> Result:
     """Check the project and say what holds. In work/ the progress is kept."""
 
     def say(decision: Decision) -> None:

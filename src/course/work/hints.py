@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from course.content.chapters import Chapter
-from course.content.exercises import Exercise
+from course.content.exercises import Exercise, Work
 from course.content.hints import HINTS_EACH, hints_for
 from course.work.progress import Progress
 
@@ -12,9 +11,7 @@ class NoHint(Exception):
     """There is nothing to give a hint for. The message says what to do instead."""
 
 
-def next_hint(
-    what: Work, files: dict[str, Path], progress: Progress
-) -> tuple[str, int, str]:
+def next_hint(what: Work, files: dict[str, Path], progress: Progress) -> tuple[str, int, str]:
     """The idea that failed first in the last check, the number of its next hint, and the hint.
 
     `files` holds the ideas and their test files. An exercise's hints are for all its ideas. After

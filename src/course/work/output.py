@@ -6,8 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from course.content.chapters import Chapter
-from course.content.exercises import Exercise
+from course.content.exercises import Exercise, Work
 from course.work.folder import WORK, shown
 from course.work.progress import STATE
 from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from course.content.chapters import Chapter
-from course.content.exercises import Exercise, exercises_of
+from course.content.exercises import Work, exercises_of
 
 STATE = "course-progress.json"
 
