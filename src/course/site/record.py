@@ -25,16 +25,13 @@ from course.content.steps import find_state, folder_of
 from course.processes import HOST
 from course.processes.browser import find_browser
 from course.site.record_pubsub import KINDS as PUBSUB_KINDS
+from course.site.record_pubsub import RecordProblem
 from course.site.recorded import Recording, note, recordings, stale
 from course.testkit import RunningProject, run_async, running
 
 WIDTH = 100  # of a line on a page
 TASK_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 LIMIT = 60_000  # ms that a task may take
-
-
-class RecordProblem(Exception):
-    """A recording cannot be made. The message says why."""
 
 
 def record(wanted: str, on_done: Callable[[Recording], None]) -> None:

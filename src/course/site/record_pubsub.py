@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,8 +19,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from course.content.chapters import ROOT
+from course.content.edits import Edit, copy_app
 from course.processes import project_environment, wait_for
 from course.testkit import RunningProject, Web, run_async, running
+
+FAILURE_LINE = re.compile(r"^E +((?:expected|seen|usually|look at): .*)$", re.M)
+
+
+class RecordProblem(Exception):
+    """A recording cannot be made. The message says why."""
 
 
 def published(folder: Path) -> list[str]:
@@ -157,6 +167,22 @@ def connections(folder: Path, tasks: int) -> list[str]:
         return [f"connections that Redis has accepted for {tasks} tasks: {accepted() - before}"]
 
 
+def broken(folder: Path, file: str, old: str, new: str, test: str) -> list[str]:
+    """What the chapter's test says of the app with this change. Raises RecordProblem."""
+    with tempfile.TemporaryDirectory() as made:
+        copy = Path(made) / "work-06"
+        copy_app(folder, copy, [Edit(file, old, new)])
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "--project", str(copy)]
+        done = subprocess.run(
+            [*command, str(folder / "tests" / test)],
+            cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+    said = FAILURE_LINE.findall(done.stdout)
+    if done.returncode != 1 or not said:
+        raise RecordProblem(f"{test} should fail with the change in {file}:\n{done.stdout[-2000:]}")
+    return [*dict.fromkeys(line.strip() for line in said)]
+
+
 KINDS: dict[str, Callable[..., list[str]]] = {
     "published": published,
     "channels": channels,
@@ -164,4 +190,5 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "log": log,
     "killed": killed,
     "connections": connections,
+    "broken": broken,
 }
