@@ -24,6 +24,8 @@ from course.content.chapters import ROOT
 from course.content.steps import find_state, folder_of
 from course.processes import HOST
 from course.processes.browser import find_browser
+from course.site.record_pubsub import KINDS as PUBSUB_KINDS
+from course.site.record_pubsub import RecordProblem
 from course.site.recorded import Recording, note, recordings, stale
 from course.site.wires import write_pictures
 from course.testkit import NotAsExpected, RunningProject, run_async, running
@@ -32,10 +34,6 @@ from course.wires.text import lines as as_lines
 WIDTH = 100  # of a line on a page
 TASK_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 LIMIT = 60_000  # ms that a task may take
-
-
-class RecordProblem(Exception):
-    """A recording cannot be made. The message says why."""
 
 
 def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
@@ -151,7 +149,8 @@ def is_of_a_task(command: str) -> bool:
     name, _, rest = command.partition(" ")
     if name in ("LPUSH", "GET", "MGET", "SETEX", "SET"):
         return rest.startswith(("celery ", "celery-task-meta-"))
-    return name in ("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH") and "celery-task-meta-" in rest
+    about_channel = name.upper() in ("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH")
+    return about_channel and ("celery-task-meta-" in rest or bool(TASK_ID.match(rest)))
 
 
 def requests(folder: Path, email: str, gets: Sequence[float] = (), query: str = "") -> list[str]:
@@ -303,4 +302,5 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "requests": requests,
     "check": check,
     "script": script,
+    **PUBSUB_KINDS,
 }
