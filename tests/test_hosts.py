@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.skipif(bool(why_no_hosts()), reason=why_no_hosts()),
 ]
 
-FOLDER = find_chapter("05").folder
+FOLDER = find_chapter("06").folder
 COMMANDS = read_procfile(FOLDER)
 VISIBLE_AFTER = 6  # seconds until a task that was not done may be run again; any task takes less
 # Every client is told by a message, none by a look. What waits for a ping waits not for long.
