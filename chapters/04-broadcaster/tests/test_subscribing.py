@@ -120,14 +120,14 @@ def test_message_about_another_task_is_not_sent(project: RunningProject) -> None
 
 
 def test_publishing_holds_up_no_task(project: RunningProject) -> None:
-    """Ten quick tasks are done within 4 seconds: publishing does not hold up the worker."""
+    """Ten quick tasks are done within 8 seconds: publishing does not hold up the worker."""
     start = time.monotonic()
     for task_id in [project.subscribe("slow+0@example.com") for _ in range(10)]:
         project.until_final(task_id, within=15)
     seconds = time.monotonic() - start
     expect_that(
-        seconds < 4,
-        "ten quick tasks are done within 4 s",
+        seconds < 8,  # a publish that hangs costs each of them 2 s
+        "ten quick tasks are done within 8 s",
         f"after {seconds:.1f} s",
         usually="publishing waits indefinitely in the worker: what was connected in one event loop "
         "does not answer in another",

@@ -9,17 +9,19 @@ import sys
 import threading
 import time
 import webbrowser
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
 from course.processes.guard import Guard
 from course.processes.interrupts import Ended, signals_as_flag
-from course.processes.ports import HOST, answers, port_problem
+from course.processes.ports import HOST, answers, free_port, port_problem
 from course.processes.process import Process, project_environment, stop_all
 from course.processes.procfile import ProjectProblem, read_procfile
 from course.processes.redis import Redis, redis_server
@@ -33,12 +35,28 @@ PAUSE = 0.1  # seconds between two rounds of the main loop
 WORD_EVERY = 2.0  # seconds between two lines that say that the start takes time
 
 
+class Wires(Protocol):
+    """Addresses that lead through proxies, which show what passes: course.wires.Tap has them."""
+
+    def redis_url_for(self, process: str) -> str: ...
+
+    def newsletter_url_for(self, process: str) -> str: ...
+
+    def web_port_for(self, real_port: int, process: str = "web", port: int = 0) -> int: ...
+
+
+# From the addresses of Redis and of the newsletter service, and what prints a line, to the wires
+# and a sentence that says where they are shown.
+NewWires = Callable[[str, str, Callable[[str], None]], AbstractContextManager[tuple[Wires, str]]]
+
+
 @dataclass(frozen=True)
 class Options:
     web_port: int = 8010
     newsletter_port: int = 8011
     opens_page: bool = True
     watches: bool = False  # restart on each save
+    new_wires: NewWires | None = None  # what passes between the processes is shown
 
 
 class RunningLog:
@@ -120,6 +138,9 @@ class Runner:
         self._redis: Redis
         self._signal: Ended
         self._saves: Saves | None = None
+        self._wires: Wires | None = None
+        self._where_wires = ""
+        self._web_port = options.web_port  # where the web process listens
 
     def run(self) -> int:
         """Run until a signal, or until a process ends unless the project is watched.
@@ -138,6 +159,8 @@ class Runner:
             if self.options.watches:
                 self._saves = stack.enter_context(Saves(self.project, self._log.say))
                 self._log.say(f"Each save of a file in {self.project} restarts the processes.")
+            if self.options.new_wires:
+                self._open_wires(stack, self.options.new_wires)
             try:
                 self._start()
                 return self._loop()
@@ -145,13 +168,32 @@ class Runner:
                 self._log.say("ending all processes")
                 self._stop()
 
+    @property
+    def _newsletter_url(self) -> str:
+        return f"http://{HOST}:{self.options.newsletter_port}"
+
+    def _open_wires(self, stack: ExitStack, new_wires: NewWires) -> None:
+        """Take the page's port for the wires; the web process gets another one behind them."""
+        self._wires, self._where_wires = stack.enter_context(
+            new_wires(self._redis.url, self._newsletter_url, self._say_wire)
+        )
+        self._web_port = free_port()
+        self._wires.web_port_for(self._web_port, port=self.options.web_port)
+
+    def _say_wire(self, text: str) -> None:
+        self._log.line("wires", text)
+
     def environment_of(self, name: str) -> dict[str, str]:
         """The environment of the process of that name in the Procfile."""
+        redis_url, newsletter_url = self._redis.url, self._newsletter_url
+        if self._wires and name != "newsletter":  # the newsletter service calls no other process
+            redis_url = self._wires.redis_url_for(name)
+            newsletter_url = self._wires.newsletter_url_for(name)
         return project_environment(
-            REDIS_URL=self._redis.url,
-            WEB_PORT=self.options.web_port,
+            REDIS_URL=redis_url,
+            WEB_PORT=self._web_port,
             NEWSLETTER_PORT=self.options.newsletter_port,
-            NEWSLETTER_URL=f"http://{HOST}:{self.options.newsletter_port}",
+            NEWSLETTER_URL=newsletter_url,
         )
 
     def _check_ports(self) -> None:
@@ -242,5 +284,7 @@ class Runner:
             return
         self._page.was_opened = True
         self._log.say(f"The page is at {self._page.url} {after}. Ctrl-C ends everything.")
+        if self._where_wires:
+            self._log.say(self._where_wires)
         if self.options.opens_page:
             webbrowser.open(self._page.url)

@@ -24,16 +24,16 @@ from course.content.chapters import ROOT
 from course.content.steps import find_state, folder_of
 from course.processes import HOST
 from course.processes.browser import find_browser
+from course.site.record_pubsub import KINDS as PUBSUB_KINDS
+from course.site.record_pubsub import RecordProblem
 from course.site.recorded import Recording, note, recordings, stale
-from course.testkit import RunningProject, run_async, running
+from course.site.wires import write_pictures
+from course.testkit import NotAsExpected, RunningProject, run_async, running
+from course.wires.text import lines as as_lines
 
 WIDTH = 100  # of a line on a page
 TASK_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 LIMIT = 60_000  # ms that a task may take
-
-
-class RecordProblem(Exception):
-    """A recording cannot be made. The message says why."""
 
 
 def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
@@ -47,7 +47,10 @@ def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
         raise RecordProblem(f"No recording begins with {wanted!r}. There are {names}.")
     for one in chosen:
         with folder_of(find_state(one.state)) as folder:
-            lines = KINDS[one.shows](folder, **one.options)
+            try:
+                lines = KINDS[one.shows](folder, **one.options)
+            except (AssertionError, NotAsExpected) as problem:  # the browser's, the test kit's
+                raise RecordProblem(f"{one.name} cannot be recorded: {problem}") from None
         one.file.write_text("\n".join(map(shortened, lines)) + "\n")
         note(one)
         on_done(one)
@@ -84,7 +87,7 @@ def wire(folder: Path, email: str, until: str) -> list[str]:
             "[...document.querySelectorAll('#wire-rows tr')]"
             ".map((row) => [...row.cells].map((cell) => cell.textContent))"
         )
-        last = [page.locator(name).text_content() or "" for name in ("#totals", "#told")]
+        last = [page.locator(name).text_content() or "" for name in ("#totals", "#latency")]
         status = page.get_by_role("status").text_content() or ""
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
@@ -97,6 +100,19 @@ def wire(folder: Path, email: str, until: str) -> list[str]:
 def submit(page: Page, email: str) -> None:
     page.get_by_label("e-mail").fill(email)
     page.get_by_role("button").first.click()
+
+
+def wires(folder: Path, email: str, until: str, picture: str) -> list[str]:
+    """What passes between the processes while the page follows a task, and its diagram."""
+    with running(folder, settings={}, with_wires=True) as project, page_of(project) as page:
+        assert project.tap
+        submit(page, email)
+        posted = project.tap.wait_for(lambda e: e.what == "POST /subscriptions" and bool(e.task_id))
+        expect(page.get_by_role("status")).to_contain_text(until, timeout=LIMIT)
+        time.sleep(SETTLED)
+        events = project.tap.events(posted.task_id)
+    write_pictures(events, picture)
+    return as_lines(events)
 
 
 def monitor(folder: Path, email: str, until: str) -> list[str]:
@@ -124,6 +140,7 @@ def monitor(folder: Path, email: str, until: str) -> list[str]:
     return [f"{when - started:6.3f}  {said}" for when, said in seen if is_of_a_task(said)]
 
 
+SETTLED = 0.5  # seconds after the result is shown, in which connections are closed
 END = "the end of the recording"
 
 
@@ -132,7 +149,8 @@ def is_of_a_task(command: str) -> bool:
     name, _, rest = command.partition(" ")
     if name in ("LPUSH", "GET", "MGET", "SETEX", "SET"):
         return rest.startswith(("celery ", "celery-task-meta-"))
-    return name in ("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH") and "celery-task-meta-" in rest
+    about_channel = name.upper() in ("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH")
+    return about_channel and ("celery-task-meta-" in rest or bool(TASK_ID.match(rest)))
 
 
 def requests(folder: Path, email: str, gets: Sequence[float] = (), query: str = "") -> list[str]:
@@ -279,8 +297,10 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "left": left,
     "origins": origins,
     "wire": wire,
+    "wires": wires,
     "monitor": monitor,
     "requests": requests,
     "check": check,
     "script": script,
+    **PUBSUB_KINDS,
 }

@@ -20,6 +20,7 @@ class Failure:
     look_at: str = ""  # a file of the project, with :line if there is one
     log: list[str] = field(default_factory=list)  # the lines of a process that belong to it
     log_of: str = ""
+    wires: list[str] = field(default_factory=list)  # what passed last, if that was watched
     cause: str = ""  # the same for ideas that fail for the same reason
 
     def __str__(self) -> str:
@@ -77,6 +78,7 @@ class Order:
     nodes: list[str]  # the ideas' tests, as pytest names them
     needs_project: bool  # whether to start its processes at once
     idea_limit: float  # seconds that one test may take
+    with_wires: bool = False  # let what passes between the processes pass through the tap
 
     def encode(self) -> str:
         return json.dumps(asdict(self) | {"project": str(self.project)})

@@ -26,7 +26,7 @@ def main(fd: int, order: Order) -> int:
     with socket.socket(fileno=fd) as link, ended_by_signals(), ExitStack() as stack:
         if order.needs_project:
             try:
-                begun = stack.enter_context(launched(order.project))
+                begun = stack.enter_context(launched(order.project, with_wires=order.with_wires))
             except (ProjectProblem, RedisProblem) as problem:
                 begun = problem
 
@@ -39,6 +39,7 @@ def main(fd: int, order: Order) -> int:
         arguments += ["-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir", "."]
         arguments += ["-o", "addopts=--import-mode=importlib", "--assert=plain"]
         arguments += [f"--timeout={order.idea_limit:g}", "--project", str(order.project)]
+        arguments += ["--wires"] if order.with_wires else []
         with link.makefile("rw", buffering=1) as lines:
             runner = IdeaRunner(lines, order.project, begun)
             return int(pytest.main(arguments + order.nodes, plugins=[runner]))

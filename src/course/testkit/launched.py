@@ -1,5 +1,6 @@
 """The processes of the project under test: started on free ports, awaited, ended."""
 
+import itertools
 import signal
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from course.processes import (
 from course.processes.tree import cpu_seconds
 from course.testkit.explain import why_it_did_not_start
 from course.testkit.scripts import Script
+from course.wires import Tap
 
 MOST_OUTPUT = 100_000_000  # characters that a process may write
 START_LIMIT = 15.0  # seconds for a process to start
@@ -80,8 +82,14 @@ class Web:
 class LaunchedProject:
     """Redis, newsletter service, worker and web process of one project, on free ports."""
 
-    def __init__(self, folder: Path, settings: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, object] | None = None, with_wires: bool = False
+    ) -> None:
         self.folder = folder
+        self.with_wires = with_wires
+        self.tap: Tap | None = None  # what passes between the processes, if it is watched
+        self.names: dict[Process, str] = {}  # "web", "web 2": as the wires call them
+        self.behind: dict[int, int] = {}  # where a web process listens, by its port for clients
         self.settings = QUICK if settings is None else settings
         self.processes: list[Process] = []
         self.ports: dict[Process, int] = {}  # where each was told to listen
@@ -96,6 +104,8 @@ class LaunchedProject:
         """Start the named processes, or all. They are not ready yet. Raises ProjectProblem."""
         self.redis = redis
         self.newsletter_port = free_port()
+        if self.with_wires:
+            self.tap = Tap(redis.url, f"http://{HOST}:{self.newsletter_port}").__enter__()
         commands = read_procfile(self.folder)
         names = names or ("newsletter", "worker", "web")
         # The worker needs longest, and goes first.
@@ -116,7 +126,8 @@ class LaunchedProject:
         """How to see that it is ready."""
         if process.name == "worker":
             return lambda: worker_is_ready(process)
-        url = f"http://{HOST}:{self.ports[process]}/"
+        behind_wires = {web.process: web.port for web in self.webs}
+        url = f"http://{HOST}:{behind_wires.get(process, self.ports[process])}/"
         return lambda: answers(url)
 
     def wait_worker(self, worker: Process) -> None:
@@ -131,10 +142,28 @@ class LaunchedProject:
             )
 
     def launch(self, name: str, command: str, **settings: object) -> Process:
-        env = self.environment(**settings)
+        own_name = self.unused_name(name)
+        env = self.environment(**self.wires_of(own_name) | settings)
         process = Process(name, command, self.folder, env, most_output=MOST_OUTPUT)
         self.processes.append(process)
+        self.names[process] = own_name
         return process
+
+    def unused_name(self, name: str) -> str:
+        """The name, or "web 2" if a process of that name runs."""
+        running = {own for process, own in self.names.items() if process.exit_code is None}
+        numbered = (f"{name} {number}" for number in itertools.count(2))
+        return next(own for own in itertools.chain([name], numbered) if own not in running)
+
+    def wires_of(self, name: str) -> dict[str, object]:
+        """Where this process reaches the others through the tap, if there is one."""
+        if not self.tap or name.startswith("newsletter"):
+            return {}
+        own = {
+            "REDIS_URL": self.tap.redis_url_for(name),
+            "NEWSLETTER_URL": self.tap.newsletter_url_for(name),
+        }
+        return {key: url for key, url in own.items() if key not in self.settings}
 
     def environment(self, **settings: object) -> dict[str, str]:
         ours = {
@@ -147,11 +176,15 @@ class LaunchedProject:
         return project_environment(**ours | self.settings | settings)
 
     def launch_web(self, port: int | None = None, **settings: object) -> Web:
-        port = port or free_port()
         command = read_procfile(self.folder)["web"]
-        web = Web(self.launch("web", command, WEB_PORT=port, **settings), port)
-        self.ports[web.process] = port
-        return web
+        listens_at = self.behind.get(port or 0) or (free_port() if self.tap else port)
+        listens_at = listens_at or free_port()
+        process = self.launch("web", command, WEB_PORT=listens_at, **settings)
+        self.ports[process] = listens_at
+        if self.tap:
+            port = self.tap.web_port_for(listens_at, self.names[process], port or 0)
+            self.behind[port] = listens_at
+        return Web(process, port or listens_at)
 
     def launch_worker(self, more: str = "", **settings: object) -> Process:
         """Start a worker; `more` are options that come after the Procfile's."""
@@ -235,6 +268,8 @@ class LaunchedProject:
             process.signal(signal.SIGKILL)
         for process in self.processes:
             process.kill()
+        if self.tap:
+            self.tap.__exit__(None, None, None)
 
     @property
     def web(self) -> Web:

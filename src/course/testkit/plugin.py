@@ -33,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--progress", action="store_true", help="per cent and time left instead of dots"
     )
+    group.addoption(
+        "--wires",
+        action="store_true",
+        help="let what passes between the project's processes pass through the tap",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,6 +114,7 @@ class SharedProject:
 
     def __init__(self, session: pytest.Session) -> None:
         self.session = session
+        self.with_wires: bool = session.config.getoption("--wires")
         self.begun = session.config.stash.get(BEGUN, None)  # what `./course check` has started
         self.stack = ExitStack()
         self.folder: Path | None = None
@@ -135,7 +141,7 @@ class SharedProject:
         if self.begun:
             self.begun.wait_until_ready()
             return self.begun
-        return self.stack.enter_context(running(folder))
+        return self.stack.enter_context(running(folder, with_wires=self.with_wires))
 
     def stop(self) -> None:
         self.stack.close()
@@ -185,7 +191,8 @@ def own_project(
 
         def start(*names: str) -> RunningProject:
             try:
-                project = stack.enter_context(launched(folder, *names))
+                wires = request.config.getoption("--wires")
+                project = stack.enter_context(launched(folder, *names, with_wires=wires))
                 Record.of(request.node).projects.append(project)
                 project.wait_until_ready()
                 return project

@@ -260,10 +260,16 @@ def is_lookup(command: str, task_id: str) -> bool:
 
 @contextmanager
 def launched(
-    folder: Path, *names: str, settings: dict[str, object] | None = None
+    folder: Path,
+    *names: str,
+    settings: dict[str, object] | None = None,
+    with_wires: bool = False,
 ) -> Iterator[RunningProject]:
-    """The project's processes (all, or those named) as they start, with a Redis for them."""
-    project = RunningProject(folder, settings)
+    """The project's processes (all, or those named) as they start, with a Redis for them.
+
+    With wires, what passes between them passes through a tap: `.tap` of what you get.
+    """
+    project = RunningProject(folder, settings, with_wires)
     with redis_server() as redis:
         try:
             yield project.launch_all(redis, *names)
@@ -273,9 +279,12 @@ def launched(
 
 @contextmanager
 def running(
-    folder: Path, *names: str, settings: dict[str, object] | None = None
+    folder: Path,
+    *names: str,
+    settings: dict[str, object] | None = None,
+    with_wires: bool = False,
 ) -> Iterator[RunningProject]:
     """The project's processes (all, or those named), with a Redis for them; ended afterwards."""
-    with launched(folder, *names, settings=settings) as project:
+    with launched(folder, *names, settings=settings, with_wires=with_wires) as project:
         project.wait_until_ready()
         yield project

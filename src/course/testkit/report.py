@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -12,6 +13,9 @@ from course.testkit.events import Event, Failed, Failure, Passed, Ready, Skipped
 from course.testkit.explain import explain
 from course.testkit.project import RunningProject
 from course.testkit.records import BEGUN, DID_NOT_START, Record
+from course.wires.text import lines
+
+LAST_EVENTS = 20  # that are shown of what passed before a failure
 
 
 class IdeaRunner:
@@ -65,11 +69,17 @@ class IdeaRunner:
             self.skipped = str(call.excinfo.value) if call.excinfo else "skipped"
         elif report.failed and call.excinfo and not self.failure:
             error = call.excinfo.value
-            self.failure = explain(
-                error, self.project, Record.of(item), getattr(item, "originalname", item.name)
-            )
+            record = Record.of(item)
+            failure = explain(error, self.project, record, getattr(item, "originalname", item.name))
+            self.failure = replace(failure, wires=last_events(record))
             self.did_not_start = item.session.stash.get(DID_NOT_START, False)
         return report
+
+
+def last_events(record: Record) -> list[str]:
+    """What passed last between the processes of the test's project, if that was watched."""
+    taps = [project.tap for project in record.projects if project.tap]
+    return lines(taps[-1].last(LAST_EVENTS)) if taps else []
 
 
 def another(item: pytest.Item, items: list[pytest.Item]) -> pytest.Item | None:

@@ -23,6 +23,7 @@ def check_once(
     project: Path,
     quiet: bool = False,
     verbose: bool = False,
+    with_wires: bool = False,
 ) -> Result:
     """Check the project and say what holds. In work/ the progress is kept."""
     progress = Progress.read(project)
@@ -35,6 +36,7 @@ def check_once(
         (lambda decision: None) if quiet else lines.say,
         lanes=what.lanes,
         first=progress.failed(what),
+        with_wires=with_wires,
     )
     lines.say_folded()
     # A project that was not begun with `start` is its owner's: nothing is written to it.
@@ -50,7 +52,7 @@ def check_once(
 def why(decision: Decision) -> str:
     """What a hint begins with: the cause that the check has found, if it has found one."""
     failure = decision.failure
-    return failure.usually if failure and failure.cause else ""
+    return failure.usually if failure and failure.because else ""
 
 
 def stamps(project: Path) -> dict[str, float]:
@@ -66,11 +68,13 @@ def stamps(project: Path) -> dict[str, float]:
     return found
 
 
-def watch(console: Console, what: Work, project: Path, verbose: bool = False) -> None:
+def watch(
+    console: Console, what: Work, project: Path, verbose: bool = False, with_wires: bool = False
+) -> None:
     """Check, and again on each save, a save during the check included, until Ctrl-C."""
     while True:
         before = stamps(project)
-        result = check_once(console, what, project, verbose=verbose)
+        result = check_once(console, what, project, verbose=verbose, with_wires=with_wires)
         if result.problem:
             console.print(f"\n{printable(result.problem)}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")

@@ -55,6 +55,11 @@ def start(state: State, fresh: bool = False, work: Path = WORK) -> Path | None:
     return aside
 
 
+def is_begun(state: State, work: Path = WORK) -> bool:
+    """Has `work` been begun for this chapter already?"""
+    return Progress.read(work).data.get("started") == chapter_of(state).number
+
+
 def copy_start(state: State, target: Path) -> None:
     """What one starts from: for a step the step before, for a chapter the chapter before."""
     before = state_before(state) if isinstance(state, Step) and state.number else None

@@ -86,12 +86,21 @@ class Lane:
 
 
 def start_lane(
-    kind: Kind, project: Path, ideas: list[Idea], tree: ProcessTree, idea_limit: float
+    kind: Kind,
+    project: Path,
+    ideas: list[Idea],
+    tree: ProcessTree,
+    idea_limit: float,
+    with_wires: bool = False,
 ) -> Lane:
     """Start a lane for those of the ideas that it may be given."""
     mine = kind.order(ideas)
     order = Order(
-        project, [idea.node for idea in mine], any(i.needs_project for i in mine), idea_limit
+        project,
+        [idea.node for idea in mine],
+        any(i.needs_project for i in mine),
+        idea_limit,
+        with_wires,
     )
     name = f"{kind.value}{len(tree.children)}"
     ours, theirs = socket.socketpair()

@@ -25,6 +25,7 @@ MARKS = {
     NOT_REACHED: ("·", "dim"),
 }
 MOST_LINES = 10  # of one message
+MOST_CAUSES = 3  # that are explained
 LONGEST = 300  # characters of one line
 
 
@@ -79,10 +80,14 @@ def say_outcome(
     is_verbose: bool = False,
 ) -> None:
     """What comes after the lines: why each idea fails, the counts, and how to go on."""
-    for same in by_cause(result.of(FAILED)):
+    causes = by_cause(result.of(FAILED))
+    shown_causes = causes if is_verbose else causes[:MOST_CAUSES]
+    for same in shown_causes:
         console.print()
         for text in message(same, project, is_verbose):
             console.print(text, soft_wrap=True)
+    if rest := sum(len(same) for same in causes[len(shown_causes) :]):
+        console.print(f"\n{rest} more fail: mend these first, or see all with --verbose.")
     where = "" if project == WORK.resolve() else f" --project {shown(project)}"
     if result.first_failed and (project / STATE).exists():
         console.print(f"\nThe next hint: ./course hint {what.arguments}{where}")
@@ -165,6 +170,9 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
         for line in failure.log[-room:]:
             text = printable(line if is_verbose else on_one_line(line))
             lines.append(Text(f"    {text}", "dim"))
+    if failure.wires:
+        lines.append(Text("  what passed between the processes last:", "dim"))
+        lines += [Text(f"    {line.strip()}", "dim") for line in failure.wires]
     return lines
 
 

@@ -60,12 +60,14 @@ def check(
     first: Sequence[str] = (),
     limit: float = ALL_LIMIT,
     tree: ProcessTree | None = None,
+    with_wires: bool = False,
 ) -> Result:
     """Decide the ideas on that project. What comes after the first that fails is not reached.
 
     `on_decided` hears of them in their order, whatever the order in which they were judged; those
     named in `first`, which failed the last time, are judged before the others. The project is kept
-    within limits, whoever wrote it: see processes/limits.py.
+    within limits, whoever wrote it: see processes/limits.py. With wires, a failure has what passed
+    between the processes last.
     """
     result = Result([Decision(idea) for idea in ideas])
     try:
@@ -73,7 +75,9 @@ def check(
             nullcontext(tree) if tree else ProcessTree() as ours,
             LimitWatcher(ours, project) as watcher,
         ):
-            check = Check(result, project, on_decided, ours, stop_at_first, first, limit)
+            check = Check(
+                result, project, on_decided, ours, stop_at_first, first, limit, with_wires
+            )
             check.run(Kind.for_ideas(ideas, lanes))
         if watcher.problem:
             result.problem = f"The project was ended. {watcher.problem}"
@@ -99,7 +103,9 @@ class Check:
         stop_at_first: bool,
         first: Sequence[str],
         limit: float,
+        with_wires: bool,
     ) -> None:
+        self.with_wires = with_wires
         self.project, self.on_decided, self.tree = project, on_decided, tree
         self.stop_at_first, self.first = stop_at_first, first
         self.started = time.monotonic()
@@ -126,7 +132,7 @@ class Check:
         self.result.seconds = round(time.monotonic() - self.started, 1)
 
     def start(self, kind: Kind) -> None:
-        lane = start_lane(kind, self.project, self.ideas, self.tree, IDEA_LIMIT)
+        lane = start_lane(kind, self.project, self.ideas, self.tree, IDEA_LIMIT, self.with_wires)
         self.lanes.append(lane)
         self.selector.register(lane.link, EVENT_READ, lane)
 
@@ -177,9 +183,10 @@ class Check:
             self.end(lane)
 
     def note_end(self, lane: Lane) -> None:
-        if lane.running:
-            self.fail(lane.running, ended_from_outside(lane.process.wait()))
-        elif not lane.is_ready and not self.result.problem:
+        code = lane.process.wait()
+        if lane.running and code < 0:
+            self.fail(lane.running, ended_from_outside(code))
+        elif (lane.running or not lane.is_ready) and not self.result.problem:
             self.result.problem = f"The tests could not be run.\n{lane.last_words()}"
         self.end(lane)
 
@@ -229,7 +236,7 @@ class Check:
 def ended_from_outside(code: int) -> Failure:
     return Failure(
         "the project leaves other processes alone",
-        f"the process that ran this test was ended (exit code {code})",
+        f"the process that ran this test was ended by signal {-code}",
         usually="code of the project kills its parent, or the machine had no memory left",
     )
 
