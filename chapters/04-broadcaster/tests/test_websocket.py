@@ -201,7 +201,7 @@ def test_client_that_never_reads_is_not_read(project: RunningProject) -> None:
         client.settimeout(2)
         client.connect((web.host, web.port))
         client.sendall(handshake(project, web))
-        with suppress(TimeoutError):  # the server reads no more
+        with suppress(OSError):  # the server reads no more, or has given the client up
             while accepted < MOST_PINGS:
                 accepted += client.send(pings)
     expect_that(
