@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from course.content.chapters import ROOT, find_chapter
 from course.content.edits import Edit, copy_app
 from course.content.ideas import ideas_of
 from course.processes import HOST, wait_for
-from course.processes.tree import MARK, commands_of, is_alive, relatives
+from course.processes.tree import commands_of, is_alive, relatives
 from course.work.folder import copy_start, start
 from course.work.progress import STATE
 from course.work.session import check
@@ -30,14 +31,13 @@ def course(*arguments: object, limit: float = 100) -> subprocess.CompletedProces
     )
 
 
-def processes_of_checks() -> list[str]:
+def processes_in(folder: Path) -> list[str]:
+    """The commands of the processes that run in this folder."""
     found = []
     for process in psutil.process_iter():
-        try:
-            if MARK in process.environ() and MARK not in os.environ:
+        with suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(folder):
                 found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
     return found
 
 
@@ -50,9 +50,11 @@ def test_student_fails_is_helped_and_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✓ The project starts" in done.stdout
     assert "✗ While a client follows a task, its web process subscribes" in done.stdout
-    for label in ("expected:", "seen:", "usually:", "look at:", "./course hint 04"):
+    for label in ("expected:", "seen:", "because:", "look at:", "./course hint 04"):
         assert label in done.stdout
     assert "(not reached)" in done.stdout
+    assert " new ideas hold; " in done.stdout
+    assert "from earlier chapters hold" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     state = json.loads((work / STATE).read_text())
     assert state["chapters"]["04"]["first_failed"] == "test_view_subscribes"
@@ -67,7 +69,8 @@ def test_bare_app_fails_at_the_first_new_idea(tmp_path: Path) -> None:
     result = check(ideas_of(find_chapter("01")), tmp_path / "work")
     assert result.first_failed, result.problem
     assert result.first_failed.idea.key == "test_subscription_is_accepted_at_once"
-    assert "Celery task" in result.first_failed.details["usually"]
+    assert result.first_failed.failure
+    assert "Celery task" in result.first_failed.failure.usually
 
 
 @pytest.mark.timeout(120)
@@ -78,7 +81,7 @@ def test_right_project_passes_as_json(tmp_path: Path) -> None:
     data = json.loads(done.stdout)
     failed = [idea for idea in data["ideas"] if idea["state"] == "failed"]
     assert (done.returncode, data["exit_code"], data["problem"], failed) == (0, 0, "", [])
-    assert len(data["ideas"]) == len(ideas_of(find_chapter("01")))
+    assert [idea["idea"] for idea in data["ideas"]] == [i.key for i in ideas_of(find_chapter("01"))]
     assert not (tmp_path / "app" / STATE).exists()
 
 
@@ -132,7 +135,8 @@ def test_check_that_takes_too_long_is_a_result(tmp_path: Path) -> None:
     assert result.problem == ""
     assert result.exit_code == 1
     assert result.first_failed
-    assert "limit of time" in result.first_failed.details["expected"]
+    assert result.first_failed.failure
+    assert "limit of time" in result.first_failed.failure.expected
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -181,3 +185,63 @@ def test_watch_checks_again_on_save(tmp_path: Path) -> None:
         os.kill(running.pid, signal.SIGINT)
         running.communicate(timeout=30)
     assert running.returncode == 130
+
+
+HUNGRY = {
+    "memory": (
+        "import time\nmuch = [b'x' * 50_000_000 for _ in range(30)]\ntime.sleep(60)",
+        "A process used ",
+        " of memory; the limit is 800 MiB.",
+    ),
+    "files": (
+        "import os, time\n"
+        "for n in range(5):\n"
+        "    with open(f'large-{n}', 'wb') as file:\n"
+        "        file.truncate(100 * 2**20)\n"
+        "time.sleep(60)",
+        "It wrote ",
+        " of files; the limit is 400 MiB.",
+    ),
+    "temporary files": (
+        "import os, shutil\nshutil.rmtree(os.environ['TMPDIR'])\nraise OSError",
+        "The check's folder for temporary files is gone",
+        "TMPDIR names another place",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HUNGRY)
+def test_project_that_takes_too_much_is_ended(what: str, tmp_path: Path) -> None:
+    """`check` keeps a project within limits, as `grade` does, and says which it went over."""
+    code, start_of_it, end_of_it = HUNGRY[what]
+    copy_app(find_chapter("01").folder, tmp_path / "app", [Edit("main.py", new=f"{code}\n")])
+    done = course("check", "01", "--project", tmp_path / "app")
+    assert done.returncode == 2, done.stdout
+    assert start_of_it in done.stderr
+    assert end_of_it in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not processes_in(tmp_path)
+
+
+def test_flood_of_output_is_bounded(tmp_path: Path) -> None:
+    """A project that prints without end, and without newlines, is ended, and fails in words."""
+    code = "while True: print('x' * 1_000_000, end='')\n"
+    copy_app(find_chapter("01").folder, tmp_path / "app", [Edit("main.py", new=code)])
+    done = course("check", "01", "--project", tmp_path / "app")
+    assert done.returncode == 1, done.stderr
+    assert "the course ended this process: it wrote 100," in done.stdout
+    assert len(done.stdout) < 200_000
+
+
+def test_escape_codes_of_a_project_are_shown_as_text(tmp_path: Path) -> None:
+    """Neither a folder's name nor a line of a log gives orders to the terminal."""
+    app = tmp_path / "my\x1b[2Japp"
+    code = "raise ValueError('\\x1b]0;owned\\x07 \\x1b[31mred')\n"
+    copy_app(find_chapter("01").folder, app, [Edit("main.py", new=code)])
+    done = course("check", "01", "--project", app)
+    assert done.returncode == 1
+    assert "my\\x1b[2Japp" in done.stdout
+    assert "\\x1b]0;owned\\x07" in done.stdout
+    missing = course("check", "01", "--project", f"{app}-missing")
+    assert "\x1b" not in done.stdout + done.stderr + missing.stderr
+    assert "my\\x1b[2Japp-missing is not a folder" in missing.stderr

@@ -32,7 +32,7 @@ def checked(exercise: Exercise, folder: Path) -> Result:
 
 def said(result: Result) -> str:
     first = result.first_failed
-    return "\n".join([result.problem, *(map(str, first.details.values()) if first else [])])
+    return f"{result.problem}\n{first.failure if first else ''}"
 
 
 def course(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -90,10 +90,12 @@ def test_fails_without_the_work(exercise: Exercise, tmp_path: Path) -> None:
     result = checked(exercise, tmp_path / "app")
     assert result.first_failed, said(result)
     assert result.first_failed.idea.key == ideas_to_check(exercise)[0].key
-    for key in ("expected", "seen", "usually", "look_at"):
-        assert result.first_failed.details[key], said(result)
+    failure = result.first_failed.failure
+    assert failure
+    for text in (failure.expected, failure.seen, failure.usually, failure.look_at):
+        assert text, said(result)
     assert "that cannot be read" not in said(result)
-    assert (tmp_path / "app" / result.first_failed.details["look_at"]).exists()
+    assert (tmp_path / "app" / failure.look_at.partition(":")[0]).exists()
 
 
 @pytest.mark.thorough

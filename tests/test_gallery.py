@@ -35,7 +35,7 @@ def made(number: str, variant: dict[str, Any], target: Path) -> Path:
 
 def said(result: Result) -> str:
     first = result.first_failed
-    return "\n".join([result.problem, *(map(str, first.details.values()) if first else [])])
+    return f"{result.problem}\n{first.failure if first else ''}"
 
 
 def test_gallery_is_large_enough() -> None:
@@ -67,7 +67,9 @@ def test_broken_variant_fails(number: str, variant: dict[str, Any], tmp_path: Pa
     assert result.first_failed.idea.key == variant["test"], said(result)
     for word in variant["words"]:
         assert re.search(word, said(result)), f"{word!r} is not in:\n{said(result)}"
-    assert result.first_failed.details["usually"], said(result)
+    failure = result.first_failed.failure
+    assert failure
+    assert failure.usually or failure.because, said(result)
     assert "that cannot be read" not in said(result)
 
 

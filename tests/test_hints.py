@@ -42,11 +42,12 @@ def test_hints_come_one_after_the_other(tmp_path: Path) -> None:
     files = {idea.key: idea.file for idea in ideas_of(chapter)}
     with pytest.raises(NoHint, match="course check 04"):
         next_hint(chapter, files, Progress.read(tmp_path))
-    Progress.read(tmp_path).note(chapter, [], "test_view_subscribes")
-    numbers = [next_hint(chapter, files, Progress.read(tmp_path))[1] for _ in range(4)]
+    Progress.read(tmp_path).note(chapter, [], {"test_view_subscribes": "why"})
+    numbers = [next_hint(chapter, files, Progress.read(tmp_path)).number for _ in range(4)]
     assert numbers == [1, 2, 3, 3]
-    Progress.read(tmp_path).note(chapter, ["test_view_subscribes"], "test_script_publishes")
-    assert next_hint(chapter, files, Progress.read(tmp_path))[:2] == ("test_script_publishes", 1)
-    Progress.read(tmp_path).note(chapter, ["test_script_publishes"], None)
+    Progress.read(tmp_path).note(chapter, ["test_view_subscribes"], {"test_script_publishes": "x"})
+    hint = next_hint(chapter, files, Progress.read(tmp_path))
+    assert (hint.key, hint.number, hint.cause) == ("test_script_publishes", 1, "x")
+    Progress.read(tmp_path).note(chapter, ["test_script_publishes"], {})
     with pytest.raises(NoHint, match="nothing failed"):
         next_hint(chapter, files, Progress.read(tmp_path))

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import Any
 
 import redis
 from celery.result import denied_join_result
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -20,8 +21,6 @@ from project.sessions import add_sessions
 from project.subscriptions.views import subscriptions_router
 from project.ws.hub import hub
 from project.ws.views import ws_routes
-
-STATIC = Path(__file__).parent / "subscriptions" / "static"
 
 
 @asynccontextmanager
@@ -50,8 +49,9 @@ def create_app() -> FastAPI:
     app.include_router(health_router)
     app.include_router(metrics_router)
     app.router.routes.extend(ws_routes)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", StaticFiles(packages=[("project.subscriptions", "static")]))
     app.add_exception_handler(redis.RedisError, redis_is_away)
+    app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(Exception, server_error)
     return app
 
@@ -59,6 +59,12 @@ def create_app() -> FastAPI:
 async def redis_is_away(request: Request, error: Exception) -> JSONResponse:
     detail = "Redis does not answer. Nothing was started; please try again."
     return JSONResponse({"detail": detail}, status_code=503, headers={"Retry-After": "2"})
+
+
+async def invalid_request(request: Request, error: Any) -> JSONResponse:
+    # FastAPI's own answer repeats the input, which may hold what JSON cannot: NaN, for example.
+    detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
+    return JSONResponse({"detail": detail}, status_code=422)
 
 
 async def server_error(request: Request, error: Exception) -> JSONResponse:

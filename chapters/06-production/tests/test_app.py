@@ -9,7 +9,7 @@ import pytest
 
 from course.testkit import RunningProject, eventually, expect, expect_that
 
-APP = "project/__init__.py"
+APP = "project/app.py"
 VIEWS = "project/subscriptions/views.py"
 SCHEMAS = "project/subscriptions/schemas.py"
 TASKS = "project/subscriptions/tasks.py"
@@ -76,8 +76,28 @@ def test_bad_address_is_refused(project: RunningProject, email: object) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"email":NaN}', b'{"email":1e999}', rb'{"email":"\ud800@example.com"}', rb'{"\ud800":1}'],
+)
+def test_unusual_body_is_refused(project: RunningProject, body: bytes) -> None:
+    """A body that holds what JSON cannot is answered with 422, too: no 500."""
+    answer = project.http.post(
+        f"{project.url}/subscriptions", content=body, headers={"Content-Type": "application/json"}
+    )
+    expect(
+        f"the status of POST /subscriptions with {body!r}",
+        answer.status_code,
+        422,
+        usually="FastAPI's answer repeats the input, which cannot be sent as JSON: "
+        "handle RequestValidationError, and leave the input out",
+        look_at=APP,
+    )
+    expect_that("detail" in answer.json(), "a detail", answer.text[:200], look_at=APP)
+
+
 def test_unknown_task_is_not_found(project: RunningProject) -> None:
-    """A task that nobody has started is answered with 404; chapter 5 took it for PENDING."""
+    """A task that was never started is answered with 404; chapter 5 takes it for PENDING."""
     answer = project.http.get(f"{project.url}/task_status/{uuid.uuid4()}")
     expect("the status of an unknown task", answer.status_code, 404, look_at=VIEWS)
 

@@ -72,6 +72,8 @@ def test_dead_workers_task_is_run_again_at_once(broker_url: str, folder: Path) -
     with running(folder, settings=SETTINGS | {"CELERY_BROKER_URL": broker_url}) as project:
         answer = project.http.get(f"{project.url}/readyz")
         expect("the status of /readyz", answer.status_code, 200)
+        workers = [project.worker, project.launch_worker("--hostname second@%h")]
+        project.wait_worker(workers[1])
         task_id = project.subscribe("slow+4@example.com")
         eventually(
             lambda: project.status(task_id)["state"],
@@ -79,10 +81,10 @@ def test_dead_workers_task_is_run_again_at_once(broker_url: str, folder: Path) -
             "the task starts",
             within=10,
         )
-        second = project.launch_worker("--hostname second@%h")
-        project.wait_worker(second)
+        workers.sort(key=lambda worker: any(f"[{task_id}]" in line for line in worker.lines))
+        second, first = workers
         with project.follow(task_id) as follower:
-            project.worker.kill()
+            first.kill()
             eventually(
                 lambda: any(f"[{task_id}] received" in line for line in second.lines),
                 bool,

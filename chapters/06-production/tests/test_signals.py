@@ -1,4 +1,4 @@
-"""Chapter 5: the worker tells at once, whatever the task and however it ends."""
+"""Chapter 5: the worker publishes at once, whatever the task and however it ends."""
 
 import re
 import time
@@ -13,12 +13,12 @@ from course.processes import redis_server
 from course.testkit import RunningProject, Web, eventually, expect, expect_that
 
 CELERY = "project/celery_utils.py"
-NOBODY_TELLS = "nobody publishes when a task ends; only a slow look at the state finds it"
+NOT_PUBLISHED = "no process publishes when a task ends; only the fallback poll finds it"
 
 
 @pytest.fixture
 def patient_web(project: RunningProject) -> Web:
-    """A web process that hardly ever looks at the state by itself: it must be told."""
+    """A web process that hardly ever polls: it depends on messages."""
     return project.web_with(WS_FALLBACK_POLL_SECONDS="60")
 
 
@@ -29,48 +29,48 @@ def patient_web(project: RunningProject) -> Web:
 def test_end_is_told_at_once(
     project: RunningProject, patient_web: Web, email: str, state: str
 ) -> None:
-    """The client is told at the moment the task ends, and the task did nothing for it."""
+    """The client is notified the moment the task ends, and the task did nothing for it."""
     with project.follow(project.subscribe(email), patient_web) as follower:
         start = time.monotonic()
-        last = follower.until_final(within=4, usually=NOBODY_TELLS, look_at=CELERY)
+        last = follower.until_final(within=4, usually=NOT_PUBLISHED, look_at=CELERY)
         seconds = time.monotonic() - start
         expect("the last state", last["state"], state)
         expect_that(
             seconds < 2.5,
-            "the end is told within moments",
-            f"it is told {seconds:.1f} s after the socket was opened",
-            usually=NOBODY_TELLS,
+            "the client is notified within moments",
+            f"it is notified {seconds:.1f} s after the socket was opened",
+            usually=NOT_PUBLISHED,
             look_at=CELERY,
         )
 
 
 def test_retry_is_told(project: RunningProject, patient_web: Web) -> None:
-    """A retry is told too, and then the success."""
+    """The client is notified of a retry, too, and then of the success."""
     address = f"busy+1@{uuid.uuid4().hex}.example.com"
     with project.follow(project.subscribe(address), patient_web) as follower:
         expect(
             "the last state",
-            follower.until_final(within=4, usually=NOBODY_TELLS, look_at=CELERY)["state"],
+            follower.until_final(within=4, usually=NOT_PUBLISHED, look_at=CELERY)["state"],
             "SUCCESS",
         )
         expect_that(
             "RETRY" in follower.states,
             "RETRY among the states",
             follower.states,
-            usually="the handler is connected to task_success, or tells of final states alone",
+            usually="the handler is connected to task_success, or publishes final states alone",
             look_at=CELERY,
         )
 
 
 def test_unheard_message_is_made_good(own_project: Callable[..., RunningProject]) -> None:
-    """What the worker says reaches nobody: the view's own look makes it good."""
+    """A message that reaches no web process is made good by the fallback poll."""
     project = own_project("newsletter", "web")
     with redis_server() as elsewhere:
         project.launch_worker(WS_MESSAGE_QUEUE=elsewhere.url)
         with project.follow(project.subscribe("slow+0.2@example.com")) as follower:
             last = follower.until_final(
                 within=12,
-                usually="the view trusts messages alone: now and then it has to look by itself",
+                usually="the view relies on messages alone: it needs a fallback poll",
             )
         expect("the last state", last["state"], "SUCCESS")
 
@@ -83,15 +83,15 @@ def test_page_is_told_within_moments(project: RunningProject, patient_web: Web, 
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
     costs = re.compile("1 request, 1 socket, [23] frames")
     expect_page(page.locator("#totals")).to_contain_text(costs)
-    told = page.locator("#told").inner_text()
-    late = int(told.split()[1])
-    expect_that(0 <= late < 500, "the page is told within half a second", told, look_at=CELERY)
+    shown = page.locator("#latency").inner_text()
+    late = int(shown.split()[1])
+    expect_that(late < 500, "the page is notified within half a second", shown, look_at=CELERY)
 
 
 def test_following_costs_little(project: RunningProject, patient_web: Web) -> None:
-    """However long a task takes, the web process hardly ever looks: it is told."""
+    """However long a task takes, the web process hardly ever queries its state."""
     task_id = project.subscribe("slow+1.5@example.com")
-    # The worker looks, too, each time it stores a state: it has stored STARTED before we count.
+    # The worker queries, too, each time it stores a state: it has stored STARTED before we count.
     eventually(
         lambda: project.status(task_id)["state"], lambda s: s == "STARTED", "it starts", within=5
     )
@@ -100,15 +100,15 @@ def test_following_costs_little(project: RunningProject, patient_web: Web) -> No
         with project.watch_lookups(task_id) as count:
             expect(
                 "the last state",
-                follower.until_final(within=4, usually=NOBODY_TELLS, look_at=CELERY)["state"],
+                follower.until_final(within=4, usually=NOT_PUBLISHED, look_at=CELERY)["state"],
                 "SUCCESS",
             )
             lookups = count()
-        # The worker looks, too: before it stores a state, and to publish what the backend holds.
+        # The worker queries, too: before it stores a state, and to publish what the backend holds.
         expect_that(
             lookups <= 4,
-            "at most 4 look-ups for a task of 1.5 s, three of them the worker's",
+            "at most 4 queries for a task of 1.5 s, three of them the worker's",
             f"{lookups}",
-            usually="the view looks again and again, as in chapter 3, although it is told",
+            usually="the view polls, as in chapter 3, although it receives messages",
             look_at="project/ws/views.py",
         )

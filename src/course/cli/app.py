@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from course.cli.bench import bench_app, race
-from course.cli.run import PASSES_ON, lab, run, run_tests
+from course.cli.run import PASSES_ON, WithBareWires, lab, run, run_tests
 from course.cli.terminal import StateArgument, console, fail
 from course.cli.upkeep import completion, doctor, record, spread
 from course.cli.work import check, grade, hint, start
@@ -88,7 +88,7 @@ def show_diff(before: StateArgument, after: StateArgument) -> None:
                 console.print(Text(line, style), soft_wrap=True)
 
 
-app.command()(run)
+app.command(cls=WithBareWires)(run)
 app.command("test", context_settings=PASSES_ON)(run_tests)
 app.command(context_settings=PASSES_ON)(lab)
 app.command()(docs)

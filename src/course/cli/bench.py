@@ -154,6 +154,37 @@ def scale(
             raise typer.Exit(INTERRUPTED)
 
 
+@bench_app.command()
+def wires(
+    clients: Annotated[int, typer.Option(help="Clients in each run.", min=1)] = 50,
+    task_seconds: Annotated[float, typer.Option(help="How long a task takes.", min=0.1)] = 3,
+    repeats: Annotated[int, typer.Option(help="Runs with and without, in turns.", min=1)] = 5,
+    out: OutOption = None,
+) -> None:
+    """What the tap of --wires adds to the delay, and the CPU time that it takes.
+
+    Example: ./course bench wires --clients 10 --repeats 1
+    """
+    with problems_in_one_sentence():
+        from course.bench.report import writable_folder
+        from course.bench.wires import HEADINGS, WAYS, WiresCost, measure_wires
+
+        folder = writable_folder(out) if out else None
+        cost = WiresCost(clients)
+        steps = Steps(1 + 2 * repeats)
+        is_complete = False
+        with kept_when_interrupted(lambda: all(map(cost.medians, WAYS))), steps.progress:
+            measure_wires(repeats, task_seconds, cost, steps)
+            is_complete = True
+        title = f"What the tap costs, with {clients} tasks at once"
+        finish(title, HEADINGS, cost.rows(), cost.machine)
+        if folder:
+            rows = [(title, HEADINGS, cost.rows())]
+            write_part(folder, "wires", cost.as_json(is_complete), rows)
+        if not is_complete:
+            raise typer.Exit(INTERRUPTED)
+
+
 def race(
     seconds: Annotated[float, typer.Option(help="How long the task takes.", min=0.5, max=60)] = 6,
     svg: Annotated[

@@ -1,10 +1,13 @@
 """The commands that run something: run, test, lab."""
 
+import itertools
 import os
 import sys
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from course.cli.terminal import fail, states
 from course.content.chapters import ROOT, UnknownChapter
@@ -13,11 +16,24 @@ from course.processes import ProjectProblem, RedisProblem
 from course.processes.run import Options, Runner
 from course.work.folder import WorkProblem, project_to_run
 
+WAYS = ("page", "text")  # to show the wires
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 # Tests mostly wait, for processes that start and for tasks that end: more of them than cores.
 TEST_OPTIONS = ["-q", "--progress", "--numprocesses", str(min(8, 2 * (os.cpu_count() or 2)))]
+
+
+class WithBareWires(TyperCommand):
+    """`--wires` may stand without a value: then it is `--wires=page`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        pairs = itertools.pairwise([*args, ""])
+        given = [
+            f"--wires={WAYS[0]}" if arg == "--wires" and value not in WAYS else arg
+            for arg, value in pairs
+        ]
+        return list(super().parse_args(ctx, given))
 
 
 def run(
@@ -45,17 +61,34 @@ def run(
             show_default=False,
         ),
     ] = None,
+    wires: Annotated[
+        str,
+        typer.Option(
+            metavar="[page|text]",
+            help="Show what passes between the processes: on a page of its own, or as text.",
+        ),
+    ] = "",
 ) -> None:
     """Run all processes of a chapter, or of your own work, under one log; Ctrl-C ends them all.
 
     Your work is restarted on each save; a process that ends on an error waits for the next save.
     Example: ./course run 01 --port 8020
     Example: ./course run work
+    Example: ./course run 05 --wires
     """
+    if wires and wires not in WAYS:
+        raise fail(f"--wires={wires} is not known: it is {' or '.join(WAYS)}.", 2)
+    new_wires = None
+    if wires:
+        from course.wires.running import shown_wires
+
+        new_wires = partial(shown_wires, wires)
     try:
         with project_to_run(project) as (folder, is_ours):
             watches = not is_ours if watch is None else watch
-            code = Runner(folder, Options(port, newsletter_port, open_page, watches)).run()
+            code = Runner(
+                folder, Options(port, newsletter_port, open_page, watches, new_wires)
+            ).run()
     except (UnknownChapter, WorkProblem, ProjectProblem, RedisProblem) as problem:
         raise fail(problem) from None
     raise typer.Exit(code)

@@ -11,7 +11,7 @@ from rich.text import Text
 from course.cli.terminal import ChapterArgument, StateArgument, console, fail
 from course.content.chapters import UnknownChapter, find_chapter
 from course.content.exercises import UnknownExercise, find_work, ideas_to_check
-from course.content.steps import chapter_of, find_state
+from course.content.steps import Step, chapter_of, find_state, steps_of
 from course.processes.interrupts import ended_by_signals
 from course.work import folder as work
 from course.work.progress import Progress
@@ -29,15 +29,26 @@ def start(
     """
     try:
         found = find_state(chapter)
-        aside = work.start(found, fresh)
+        has_begun = not fresh and work.is_begun(found)
+        aside = None if has_begun else work.start(found, fresh)
     except (UnknownChapter, work.WorkProblem, OSError) as problem:
         raise fail(problem) from None
     if aside:
         console.print(f"Your work up to now is in {work.shown(aside)}.", soft_wrap=True)
+    of, steps = chapter_of(found), steps_of(chapter_of(found))
+    state = "holds your work for" if has_begun else "is ready for"
+    console.print(f"work/ {state} {found.title}.", soft_wrap=True)
     console.print(
-        f"work/ is ready for {found.title}. Read chapters/{chapter_of(found)}/README.md, change "
-        f"the code in work/, and see how far it is with ./course check {chapter_of(found).number}. "
-        "./course run work runs it, and restarts it on each save.",
+        f"The lesson: docs/lessons/{of.number}.md; ./course docs serves it at "
+        f"http://127.0.0.1:8000/lessons/{of.number}/",
+        soft_wrap=True,
+    )
+    if steps:
+        console.print(f"Its steps: {', '.join(f'{step} {step.name}' for step in steps)}.")
+    first = found if isinstance(found, Step) else next(iter(steps), found)
+    console.print(
+        f"Change the code in work/, see it with ./course run work, and check it with "
+        f"./course check {first.arguments}.",
         soft_wrap=True,
     )
 
@@ -55,7 +66,13 @@ def check(
     exercise: ExerciseOption = None,
     project: ProjectOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Check again on each save.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Every idea and every line of a message.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    wires: Annotated[
+        bool, typer.Option("--wires", help="Show what passed last before an idea failed.")
+    ] = False,
 ) -> None:
     """Check your work against a chapter's ideas, one by one, or against those of an exercise.
 
@@ -68,8 +85,8 @@ def check(
         found, folder = find_work(chapter, exercise), work.project_folder(project)
         with ended_by_signals():
             if watch:
-                checking.watch(console, found, folder)
-            result = checking.check_once(console, found, folder, quiet=as_json)
+                checking.watch(console, found, folder, verbose, wires)
+            result = checking.check_once(console, found, folder, as_json, verbose, wires)
     except (UnknownChapter, UnknownExercise, work.WorkProblem) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:
@@ -95,11 +112,13 @@ def hint(
         found, folder = find_work(chapter, exercise), work.project_folder(project)
         ideas = {idea.key: idea for idea in ideas_to_check(found)}
         files = {key: idea.file for key, idea in ideas.items()}
-        key, number, text = next_hint(found, files, Progress.read(folder))
+        hint = next_hint(found, files, Progress.read(folder))
     except (UnknownChapter, UnknownExercise, work.WorkProblem, NoHint) as problem:
         raise fail(problem) from None
-    console.print(Text(ideas[key].text, "bold"), soft_wrap=True)
-    console.print(Text(f"Hint {number} of {HINTS_EACH}: {text.strip()}"), soft_wrap=True)
+    console.print(Text(ideas[hint.key].text, "bold"), soft_wrap=True)
+    if hint.cause:
+        console.print(Text(f"The last check found: {hint.cause}."), soft_wrap=True)
+    console.print(Text(f"Hint {hint.number} of {HINTS_EACH}: {hint.text.strip()}"), soft_wrap=True)
 
 
 def grade(

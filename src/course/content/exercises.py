@@ -27,7 +27,6 @@ class Exercise:
     chapter: Chapter
     number: int
     folder: Path
-    seconds = 10  # that a check takes, about
     lanes = 1  # a second one would take longer to start than it saves
 
     @property

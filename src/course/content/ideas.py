@@ -16,6 +16,7 @@ class Idea:
     file: Path
     text: str  # the first line of its docstring
     needs_browser: bool
+    needs_project: bool  # the one that tests share; others start processes of their own
     is_new: bool  # no earlier chapter has it
 
     @property
@@ -52,7 +53,14 @@ def ideas_of(chapter: Chapter) -> list[Idea]:
 def ideas_in(file: Path, is_new: bool) -> list[Idea]:
     """The ideas of one test file."""
     return [
-        Idea(function.name, file, text_of(function), "page" in arguments(function), is_new)
+        Idea(
+            function.name,
+            file,
+            text_of(function),
+            needs_browser="page" in arguments(function),
+            needs_project=needs_project(arguments(function)),
+            is_new=is_new,
+        )
         for function in ast.parse(file.read_text()).body
         if isinstance(function, ast.FunctionDef)
         and function.name.startswith("test_")
@@ -71,3 +79,9 @@ def text_of(function: ast.FunctionDef) -> str:
 
 def arguments(function: ast.FunctionDef) -> set[str]:
     return {argument.arg for argument in function.args.args}
+
+
+def needs_project(fixtures: set[str]) -> bool:
+    """A fixture that is a file's own, such as patient_web, may stand on the shared project."""
+    is_on_its_own = bool(fixtures & {"own_project", "folder"})
+    return bool(fixtures & {"project", "page"}) or not is_on_its_own

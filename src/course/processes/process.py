@@ -51,6 +51,8 @@ class Process:
         self.name = name
         self._most_output = most_output
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.said = 0  # lines up to now, of which the last are kept
+        self.was_signalled = False  # by us: it did not end by itself
         # With exec there is no shell left between us and the server: our signals reach it.
         is_simple = not set("&|;()") & set(command)
         start = "exec env" if re.match(r"[A-Za-z_]\w*=", command) else "exec"  # A=1 command
@@ -78,8 +80,10 @@ class Process:
                 is_flood = self._most_output is not None and written > self._most_output
                 if is_flood:
                     self.signal(signal.SIGKILL)
+                    self.was_signalled = False  # its own doing
                     line = f"Error: the course ended this process: it wrote {written:,} characters."
                 self._lines.append(line.rstrip("\n"))
+                self.said += 1
                 if on_line:
                     on_line(self.name, line.rstrip("\n"))
                 if is_flood:
@@ -89,6 +93,12 @@ class Process:
     def lines(self) -> list[str]:
         """Its last lines, as they are now: it goes on speaking while they are read."""
         return list(self._lines)
+
+    def lines_from(self, start: int, end: int | None = None) -> list[str]:
+        """Of all lines that it has said, those from the number `start` on, if they are kept."""
+        kept, said = self.lines, self.said
+        first = said - len(kept)
+        return kept[max(0, start - first) : None if end is None else max(0, end - first)]
 
     @property
     def pid(self) -> int:
@@ -109,11 +119,13 @@ class Process:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to its whole process group."""
+        self.was_signalled = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM to the process itself, not to its children."""
+        self.was_signalled = True
         self._popen.terminate()
 
     def stop(self) -> None:

@@ -9,27 +9,45 @@ import sys
 import threading
 import time
 import webbrowser
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
 from course.processes.guard import Guard
 from course.processes.interrupts import Ended, signals_as_flag
-from course.processes.ports import HOST, answers, port_problem
+from course.processes.ports import HOST, answers, free_port, port_problem
 from course.processes.process import Process, project_environment, stop_all
 from course.processes.procfile import ProjectProblem, read_procfile
 from course.processes.redis import Redis, redis_server
 from course.processes.saves import Saves
 from course.processes.tracebacks import last_error, own_line, traceback_in
 
-LAST_LINES = 60  # of a process that has ended, in which an error is searched
-SHOWN_LINES = 12  # of them, if there is none
+NEWSLETTER = "newsletter"  # the name of the third party in a Procfile
+LAST_LINES = 60  # of a process that has ended, for its traceback
+SHOWN_LINES = 12  # of them, if it has none
 PAUSE = 0.1  # seconds between two rounds of the main loop
 WORD_EVERY = 2.0  # seconds between two lines that say that the start takes time
+
+
+class Wires(Protocol):
+    """Addresses that lead through proxies, which show what passes: course.wires.Tap has them."""
+
+    def redis_url_for(self, process: str) -> str: ...
+
+    def newsletter_url_for(self, process: str) -> str: ...
+
+    def web_port_for(self, real_port: int, process: str = "web", port: int = 0) -> int: ...
+
+
+# From the addresses of Redis and of the newsletter service, and what prints a line, to the wires
+# and a sentence that says where they are shown.
+NewWires = Callable[[str, str, Callable[[str], None]], AbstractContextManager[tuple[Wires, str]]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,7 @@ class Options:
     newsletter_port: int = 8011
     opens_page: bool = True
     watches: bool = False  # restart on each save
+    new_wires: NewWires | None = None  # what passes between the processes is shown
 
 
 class RunningLog:
@@ -45,7 +64,7 @@ class RunningLog:
 
     def __init__(self) -> None:
         self._printer = Printer(
-            sys.stdout, width=len("newsletter"), colour=not os.environ.get("NO_COLOR")
+            sys.stdout, width=len(NEWSLETTER), colour=not os.environ.get("NO_COLOR")
         )
         self._colours = get_colours()
         self._colour_of: dict[str, str] = {}
@@ -119,6 +138,9 @@ class Runner:
         self._redis: Redis
         self._signal: Ended
         self._saves: Saves | None = None
+        self._wires: Wires | None = None
+        self._where_wires = ""
+        self._web_port = options.web_port  # where the web process listens
 
     def run(self) -> int:
         """Run until a signal, or until a process ends unless the project is watched.
@@ -137,6 +159,8 @@ class Runner:
             if self.options.watches:
                 self._saves = stack.enter_context(Saves(self.project, self._log.say))
                 self._log.say(f"Each save of a file in {self.project} restarts the processes.")
+            if self.options.new_wires:
+                self._open_wires(stack, self.options.new_wires)
             try:
                 self._start()
                 return self._loop()
@@ -144,13 +168,32 @@ class Runner:
                 self._log.say("ending all processes")
                 self._stop()
 
+    @property
+    def _newsletter_url(self) -> str:
+        return f"http://{HOST}:{self.options.newsletter_port}"
+
+    def _open_wires(self, stack: ExitStack, new_wires: NewWires) -> None:
+        """Take the page's port for the wires; the web process gets another one behind them."""
+        self._wires, self._where_wires = stack.enter_context(
+            new_wires(self._redis.url, self._newsletter_url, self._say_wire)
+        )
+        self._web_port = free_port()
+        self._wires.web_port_for(self._web_port, port=self.options.web_port)
+
+    def _say_wire(self, text: str) -> None:
+        self._log.line("wires", text)
+
     def environment_of(self, name: str) -> dict[str, str]:
         """The environment of the process of that name in the Procfile."""
+        redis_url, newsletter_url = self._redis.url, self._newsletter_url
+        if self._wires and name != "newsletter":  # the newsletter service calls no other process
+            redis_url = self._wires.redis_url_for(name)
+            newsletter_url = self._wires.newsletter_url_for(name)
         return project_environment(
-            REDIS_URL=self._redis.url,
-            WEB_PORT=self.options.web_port,
+            REDIS_URL=redis_url,
+            WEB_PORT=self._web_port,
             NEWSLETTER_PORT=self.options.newsletter_port,
-            NEWSLETTER_URL=f"http://{HOST}:{self.options.newsletter_port}",
+            NEWSLETTER_URL=newsletter_url,
         )
 
     def _check_ports(self) -> None:
@@ -176,7 +219,9 @@ class Runner:
         self._page.expect()
 
     def _stop(self) -> None:
-        stop_all(self._processes)
+        # The third party comes last: the worker's tasks call it until they are done.
+        stop_all([process for process in self._processes if process.name != NEWSLETTER])
+        stop_all([process for process in self._processes if process.name == NEWSLETTER])
         for process in self._processes:
             self._guard.ended(process.pid)
         self._processes.clear()
@@ -212,14 +257,15 @@ class Runner:
     def _say_why(self, process: Process) -> None:
         process.wait(1)
         last = process.lines[-LAST_LINES:]
-        error = last_error(last) if process.exit_code == 1 else ""  # Python's code for a traceback
-        shown = traceback_in(last, self.project) if error else last[-SHOWN_LINES:]
-        reason = ": ".join(filter(None, [own_line(last, self.project) if error else "", error]))
-        self._log.say(
-            f"{process.name} has ended with exit code {process.exit_code}. "
-            + (f"{reason}" if reason else "It said last:")
-        )
-        for line in shown:
+        was_signalled = (process.exit_code or 0) > 128
+        error = "" if was_signalled else last_error(last[-SHOWN_LINES:])
+        if error:
+            where = own_line(last, self.project)
+            reason, last = f"{where}: {error}" if where else error, traceback_in(last, self.project)
+        else:
+            reason, last = "It said last:", last[-SHOWN_LINES:]
+        self._log.say(f"{process.name} has ended with exit code {process.exit_code}. {reason}")
+        for line in last:
             self._log.line(process.name, line)
         if self.options.watches:
             self._log.say(f"The next save starts {process.name} again.")
@@ -238,5 +284,7 @@ class Runner:
             return
         self._page.was_opened = True
         self._log.say(f"The page is at {self._page.url} {after}. Ctrl-C ends everything.")
+        if self._where_wires:
+            self._log.say(self._where_wires)
         if self.options.opens_page:
             webbrowser.open(self._page.url)

@@ -138,3 +138,14 @@ def commands_of(members: list[psutil.Process]) -> str:
         with suppress(psutil.Error):
             found.append(" ".join(member.cmdline()))
     return "\n".join(found)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process and its children have computed."""
+    total = 0.0
+    with suppress(psutil.Error):
+        for process in (psutil.Process(pid), *relatives(pid)):
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+    return total

@@ -1,8 +1,9 @@
 """Questions with several choices, answered before the answer is shown.
 
-docs/questions/02.toml holds those of lesson 2; on a page, {{ questions 02 opening }} shows those with
-`where = "opening"`. Each choice is a <details> element: opening it says whether it is right, and why.
-That works without JavaScript and with the keyboard; docs/assets/quiz.js keeps what was chosen.
+docs/questions/02.toml holds those of lesson 2; on a page, {{ questions 02 opening }} shows those
+with `where = "opening"`. Each choice is a <details> element: opening it says whether it is right,
+and why. That works without JavaScript and with the keyboard; docs/assets/quiz.js keeps what was
+chosen.
 """
 
 import re

@@ -27,7 +27,9 @@ from course.processes.browser import find_browser
 from course.site.record_pubsub import KINDS as PUBSUB_KINDS
 from course.site.record_pubsub import RecordProblem
 from course.site.recorded import Recording, note, recordings, stale
-from course.testkit import RunningProject, run_async, running
+from course.site.wires import write_pictures
+from course.testkit import NotAsExpected, RunningProject, run_async, running
+from course.wires.text import lines as as_lines
 
 WIDTH = 100  # of a line on a page
 TASK_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
@@ -45,7 +47,10 @@ def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
         raise RecordProblem(f"No recording begins with {wanted!r}. There are {names}.")
     for one in chosen:
         with folder_of(find_state(one.state)) as folder:
-            lines = KINDS[one.shows](folder, **one.options)
+            try:
+                lines = KINDS[one.shows](folder, **one.options)
+            except (AssertionError, NotAsExpected) as problem:  # the browser's, the test kit's
+                raise RecordProblem(f"{one.name} cannot be recorded: {problem}") from None
         one.file.write_text("\n".join(map(shortened, lines)) + "\n")
         note(one)
         on_done(one)
@@ -97,6 +102,19 @@ def submit(page: Page, email: str) -> None:
     page.get_by_role("button").first.click()
 
 
+def wires(folder: Path, email: str, until: str, picture: str) -> list[str]:
+    """What passes between the processes while the page follows a task, and its diagram."""
+    with running(folder, settings={}, with_wires=True) as project, page_of(project) as page:
+        assert project.tap
+        submit(page, email)
+        posted = project.tap.wait_for(lambda e: e.what == "POST /subscriptions" and bool(e.task_id))
+        expect(page.get_by_role("status")).to_contain_text(until, timeout=LIMIT)
+        time.sleep(SETTLED)
+        events = project.tap.events(posted.task_id)
+    write_pictures(events, picture)
+    return as_lines(events)
+
+
 def monitor(folder: Path, email: str, until: str) -> list[str]:
     """What Redis is sent while the page follows a task, without Celery's own bookkeeping."""
     seen: list[tuple[float, str]] = []
@@ -122,6 +140,7 @@ def monitor(folder: Path, email: str, until: str) -> list[str]:
     return [f"{when - started:6.3f}  {said}" for when, said in seen if is_of_a_task(said)]
 
 
+SETTLED = 0.5  # seconds after the result is shown, in which connections are closed
 END = "the end of the recording"
 
 
@@ -278,6 +297,7 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "left": left,
     "origins": origins,
     "wire": wire,
+    "wires": wires,
     "monitor": monitor,
     "requests": requests,
     "check": check,

@@ -1,15 +1,17 @@
 """Expectations whose failures say what was expected, what was seen, and what that usually means."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from course.testkit.evidence import Complaint
 
 
 class NotAsExpected(AssertionError):
     """What a project did was not what the chapter asks for."""
 
-    log: list[str] = []  # lines of the project's own that belong to it
-    did_not_start = False  # the project as a whole could not be started
+    complaints: "Sequence[Complaint]" = ()  # what the project itself says about it
 
     def __init__(self, expected: str, seen: str, usually: str = "", look_at: str = "") -> None:
         self.expected, self.seen, self.usually, self.look_at = expected, seen, usually, look_at

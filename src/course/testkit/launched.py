@@ -1,6 +1,8 @@
 """The processes of the project under test: started on free ports, awaited, ended."""
 
+import itertools
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +19,32 @@ from course.processes import (
     free_port,
     project_environment,
     read_procfile,
-    wait_for,
     worker_is_ready,
 )
+from course.processes.tree import cpu_seconds
 from course.testkit.explain import why_it_did_not_start
+from course.testkit.scripts import Script
+from course.wires import Tap
 
 MOST_OUTPUT = 100_000_000  # characters that a process may write
-START_LIMIT = 15.0  # seconds for a process to start on a busy machine
+START_LIMIT = 15.0  # seconds for a process to start
+LONGEST_START = 40.0  # for one that still computes: the machine is busy
 QUICK: dict[str, object] = {"WS_FALLBACK_POLL_SECONDS": 1}  # what a poll repairs, soon repaired
+
+
+class Computing:
+    """Whether a process uses the processor, or only waits."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.seen_at, self.seconds, self.used = time.monotonic(), 0.0, True
+
+    def lately(self) -> bool:
+        """Did it compute in the last seconds?"""
+        if time.monotonic() > self.seen_at + 2:
+            before, self.seconds = self.seconds, cpu_seconds(self.process.pid)
+            self.used, self.seen_at = self.seconds > before + 0.05, time.monotonic()
+        return self.used
 
 
 class DidNotStart(ProjectProblem):
@@ -34,7 +54,8 @@ class DidNotStart(ProjectProblem):
         self.reason = why_it_did_not_start(
             process.name, process.exit_code, process.lines, folder, port, START_LIMIT
         )
-        last = "\n".join(f"    {line}" for line in self.reason.log)
+        said = [line for complaint in self.reason.complaints for line in complaint.lines]
+        last = "\n".join(f"    {line}" for line in said[-12:])
         super().__init__(f"{self.reason}\nIt said last:\n{last}")
 
 
@@ -61,57 +82,109 @@ class Web:
 class LaunchedProject:
     """Redis, newsletter service, worker and web process of one project, on free ports."""
 
-    def __init__(self, folder: Path, settings: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, object] | None = None, with_wires: bool = False
+    ) -> None:
         self.folder = folder
+        self.with_wires = with_wires
+        self.tap: Tap | None = None  # what passes between the processes, if it is watched
+        self.names: dict[Process, str] = {}  # "web", "web 2": as the wires call them
+        self.behind: dict[int, int] = {}  # where a web process listens, by its port for clients
         self.settings = QUICK if settings is None else settings
         self.processes: list[Process] = []
         self.ports: dict[Process, int] = {}  # where each was told to listen
         self.webs: list[Web] = []
         self.spare: Web | None = None
         self.special_webs: list[tuple[Web, dict[str, str]]] = []
-        self.http = httpx.Client(timeout=15)
+        self.scripts: list[Script] = []  # that were run
+        self.answers: list[str] = []  # the HTTP answers that were errors, a line each
+        self.http = httpx.Client(timeout=15, event_hooks={"response": [self.note_answer]})
 
-    def start(self, redis: Redis, names: tuple[str, ...] = ("newsletter", "worker", "web")) -> Self:
-        """Start the named processes and wait until they are ready. Raises ProjectProblem."""
+    def launch_all(self, redis: Redis, *names: str) -> Self:
+        """Start the named processes, or all. They are not ready yet. Raises ProjectProblem."""
         self.redis = redis
         self.newsletter_port = free_port()
+        if self.with_wires:
+            self.tap = Tap(redis.url, f"http://{HOST}:{self.newsletter_port}").__enter__()
         commands = read_procfile(self.folder)
-        if "newsletter" in names:
-            self.newsletter = self.launch("newsletter", commands["newsletter"])
-            self.ports[self.newsletter] = self.newsletter_port
+        names = names or ("newsletter", "worker", "web")
+        # The worker needs longest, and goes first.
         if "worker" in names:
             self.worker = self.launch_worker()
         if "web" in names:
             self.webs.append(self.launch_web())
         if "newsletter" in names:
-            url = f"http://{HOST}:{self.newsletter_port}/"
-            self.wait_ready(self.newsletter, lambda: answers(url))
-        if "web" in names:
-            self.wait_ready(self.web.process, lambda: answers(self.url))
-        if "worker" in names:
-            self.wait_worker(self.worker)
+            self.newsletter = self.launch("newsletter", commands["newsletter"])
+            self.ports[self.newsletter] = self.newsletter_port
         return self
+
+    def wait_until_ready(self) -> None:
+        """Wait for what launch_all() has started. Raises DidNotStart."""
+        self.wait_for_all({process: self.sign_of(process) for process in self.processes})
+
+    def sign_of(self, process: Process) -> Callable[[], bool]:
+        """How to see that it is ready."""
+        if process.name == "worker":
+            return lambda: worker_is_ready(process)
+        behind_wires = {web.process: web.port for web in self.webs}
+        url = f"http://{HOST}:{behind_wires.get(process, self.ports[process])}/"
+        return lambda: answers(url)
 
     def wait_worker(self, worker: Process) -> None:
         self.wait_ready(worker, lambda: worker_is_ready(worker))
 
+    def note_answer(self, answer: httpx.Response) -> None:
+        if answer.is_error:
+            answer.read()
+            request = answer.request
+            self.answers.append(
+                f"{request.method} {request.url.path} {answer.status_code}: {answer.text[:300]}"
+            )
+
     def launch(self, name: str, command: str, **settings: object) -> Process:
+        own_name = self.unused_name(name)
+        env = self.environment(**self.wires_of(own_name) | settings)
+        process = Process(name, command, self.folder, env, most_output=MOST_OUTPUT)
+        self.processes.append(process)
+        self.names[process] = own_name
+        return process
+
+    def unused_name(self, name: str) -> str:
+        """The name, or "web 2" if a process of that name runs."""
+        running = {own for process, own in self.names.items() if process.exit_code is None}
+        numbered = (f"{name} {number}" for number in itertools.count(2))
+        return next(own for own in itertools.chain([name], numbered) if own not in running)
+
+    def wires_of(self, name: str) -> dict[str, object]:
+        """Where this process reaches the others through the tap, if there is one."""
+        if not self.tap or name.startswith("newsletter"):
+            return {}
+        own = {
+            "REDIS_URL": self.tap.redis_url_for(name),
+            "NEWSLETTER_URL": self.tap.newsletter_url_for(name),
+        }
+        return {key: url for key, url in own.items() if key not in self.settings}
+
+    def environment(self, **settings: object) -> dict[str, str]:
         ours = {
             "REDIS_URL": self.redis.url,
             "NEWSLETTER_PORT": self.newsletter_port,
             "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
+            # Python shows a warning of one line of code once. A later test needs it, too.
+            "PYTHONWARNINGS": "always::RuntimeWarning",
         }
-        env = project_environment(**ours | self.settings | settings)
-        process = Process(name, command, self.folder, env, most_output=MOST_OUTPUT)
-        self.processes.append(process)
-        return process
+        return project_environment(**ours | self.settings | settings)
 
     def launch_web(self, port: int | None = None, **settings: object) -> Web:
-        port = port or free_port()
         command = read_procfile(self.folder)["web"]
-        web = Web(self.launch("web", command, WEB_PORT=port, **settings), port)
-        self.ports[web.process] = port
-        return web
+        listens_at = self.behind.get(port or 0) or (free_port() if self.tap else port)
+        listens_at = listens_at or free_port()
+        process = self.launch("web", command, WEB_PORT=listens_at, **settings)
+        self.ports[process] = listens_at
+        if self.tap:
+            port = self.tap.web_port_for(listens_at, self.names[process], port or 0)
+            self.behind[port] = listens_at
+        return Web(process, port or listens_at)
 
     def launch_worker(self, more: str = "", **settings: object) -> Process:
         """Start a worker; `more` are options that come after the Procfile's."""
@@ -165,19 +238,29 @@ class LaunchedProject:
         return code
 
     def wait_ready(self, process: Process, is_ready: Callable[[], bool]) -> None:
+        self.wait_for_all({process: is_ready})
+
+    def wait_for_all(self, signs: dict[Process, Callable[[], bool]]) -> None:
+        """Wait until each is ready. Raises DidNotStart for the first that ends, or is too late."""
+        started, computing = time.monotonic(), {process: Computing(process) for process in signs}
+        while signs:
+            for process, is_ready in list(signs.items()):
+                if process.exit_code is None and is_ready():
+                    del signs[process]
+                    continue
+                waited = time.monotonic() - started
+                is_late = waited > LONGEST_START or (
+                    waited > START_LIMIT and not computing[process].lately()
+                )
+                if process.exit_code is not None or is_late or self.listens_elsewhere(process):
+                    process.wait(1 if process.exit_code is not None else 0)
+                    raise DidNotStart(process, self.ports.get(process), self.folder)
+            time.sleep(0.03 if signs else 0)
+
+    def listens_elsewhere(self, process: Process) -> bool:
         port = self.ports.get(process)
-
-        def listens_elsewhere() -> bool:
-            found = [line for line in process.lines if "running on http://" in line]
-            return bool(port and found and f":{port}" not in found[-1])
-
-        wait_for(
-            lambda: is_ready() or process.exit_code is not None or listens_elsewhere(), START_LIMIT
-        )
-        if process.exit_code is None and is_ready():
-            return
-        process.wait(1 if process.exit_code is not None else 0)
-        raise DidNotStart(process, port, self.folder)
+        found = [line for line in process.lines if "running on http://" in line]
+        return bool(port and found and f":{port}" not in found[-1])
 
     def stop(self) -> None:
         self.http.close()
@@ -185,6 +268,8 @@ class LaunchedProject:
             process.signal(signal.SIGKILL)
         for process in self.processes:
             process.kill()
+        if self.tap:
+            self.tap.__exit__(None, None, None)
 
     @property
     def web(self) -> Web:

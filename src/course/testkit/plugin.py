@@ -12,14 +12,15 @@ from course.content.chapters import UnknownChapter
 from course.content.ideas import NOT_IN_CHECK
 from course.content.steps import STEP_NAME, find_state, folder_of
 from course.doctor.findings import how_to_get_a_browser
-from course.processes import ProjectProblem
+from course.processes import ProjectProblem, RedisProblem
 from course.processes.browser import find_browser
 from course.processes.interrupts import ended_by_signals
-from course.testkit import report, scheduling
+from course.testkit import scheduling
 from course.testkit.expect import NotAsExpected
 from course.testkit.launched import DidNotStart
 from course.testkit.progress import Progress
-from course.testkit.project import RunningProject, running
+from course.testkit.project import RunningProject, launched, running
+from course.testkit.records import BEGUN, DID_NOT_START, SHARED, Record
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,13 +33,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--progress", action="store_true", help="per cent and time left instead of dots"
     )
-    report.pytest_addoption(parser)
+    group.addoption(
+        "--wires",
+        action="store_true",
+        help="let what passes between the project's processes pass through the tap",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{NOT_IN_CHECK}: `./course check` leaves this test out")
     config.addinivalue_line("markers", f"{scheduling.ALONE}: no other test runs meanwhile")
-    report.pytest_configure(config)
     lay_out_step(config)
     if given := getattr(config, "workerinput", {}):
         config.pluginmanager.register(scheduling.TakesTurns(given[scheduling.LOCK]))
@@ -92,6 +96,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    Record.of(item).begin(item.session.stash.get(SHARED, None))
+
+
 def project_folder(item: pytest.Item) -> Path | None:
     """The project this test is about: --project, or the chapter above the test's folder."""
     if given := item.config.getoption("--project"):
@@ -103,32 +112,43 @@ def project_folder(item: pytest.Item) -> Path | None:
 class SharedProject:
     """One running project at a time: tests of one chapter share it, the next chapter ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: pytest.Session) -> None:
+        self.session = session
+        self.with_wires: bool = session.config.getoption("--wires")
+        self.begun = session.config.stash.get(BEGUN, None)  # what `./course check` has started
         self.stack = ExitStack()
         self.folder: Path | None = None
         self.project: RunningProject | None = None
-        self.problem: ProjectProblem | None = None
+        self.problem: ProjectProblem | RedisProblem | None = None
 
     def of(self, folder: Path) -> RunningProject:
         if folder != self.folder:
             self.stop()
             self.folder = folder
             try:
-                self.project = self.stack.enter_context(running(folder))
-            except ProjectProblem as problem:
+                self.project = self.start(folder)
+                self.session.stash[SHARED] = self.project
+            except (ProjectProblem, RedisProblem) as problem:
                 self.problem = problem
         if not self.project:
-            reason = as_expectation(self.problem)
-            reason.did_not_start = True
-            raise reason
+            self.session.stash[DID_NOT_START] = True
+            raise as_expectation(self.problem)
         return self.project
+
+    def start(self, folder: Path) -> RunningProject:
+        if isinstance(self.begun, ProjectProblem | RedisProblem):
+            raise self.begun
+        if self.begun:
+            self.begun.wait_until_ready()
+            return self.begun
+        return self.stack.enter_context(running(folder, with_wires=self.with_wires))
 
     def stop(self) -> None:
         self.stack.close()
-        self.project = None
+        self.project = self.problem = None
 
 
-def as_expectation(problem: ProjectProblem | None) -> NotAsExpected:
+def as_expectation(problem: ProjectProblem | RedisProblem | None) -> NotAsExpected:
     """That the project cannot be run, as what was expected and what was seen."""
     if isinstance(problem, DidNotStart):
         return problem.reason
@@ -137,7 +157,7 @@ def as_expectation(problem: ProjectProblem | None) -> NotAsExpected:
 
 @pytest.fixture(scope="session")
 def shared_project(request: pytest.FixtureRequest) -> Iterator[SharedProject]:
-    shared = request.session.course_shared_project = SharedProject()  # type: ignore[attr-defined]
+    shared = SharedProject(request.session)
     yield shared
     shared.stop()
 
@@ -151,19 +171,31 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def project(shared_project: SharedProject, folder: Path) -> RunningProject:
+def project(
+    shared_project: SharedProject, folder: Path, request: pytest.FixtureRequest
+) -> RunningProject:
     """The running project, shared by all tests of a chapter: leave it as you found it."""
-    return shared_project.of(folder)
+    project = shared_project.of(folder)
+    record = Record.of(request.node)
+    if project not in record.projects:  # it has been started for this test
+        record.projects.insert(0, project)
+    return project
 
 
 @pytest.fixture
-def own_project(folder: Path) -> Iterator[Callable[..., RunningProject]]:
+def own_project(
+    folder: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., RunningProject]]:
     """Start processes that this test alone uses, and may harm: own_project("web")."""
     with ExitStack() as stack:
 
         def start(*names: str) -> RunningProject:
             try:
-                return stack.enter_context(running(folder, *names))
+                wires = request.config.getoption("--wires")
+                project = stack.enter_context(launched(folder, *names, with_wires=wires))
+                Record.of(request.node).projects.append(project)
+                project.wait_until_ready()
+                return project
             except ProjectProblem as problem:
                 raise as_expectation(problem) from None
 

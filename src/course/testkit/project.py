@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from course.processes import redis_server
+from course.testkit import scripts
 from course.testkit.expect import NotAsExpected, eventually, expect
 from course.testkit.follower import FINAL, WS_VIEWS, Follower, TaskStatus, handshake_refused
 from course.testkit.launched import LaunchedProject, Web
@@ -33,6 +34,12 @@ class RunningProject(LaunchedProject):
     Each client takes the first web process unless another is named.
     """
 
+    def run_script(self, name: str, *arguments: str, within: float = 20) -> scripts.Script:
+        """Run a Python file of the project to its end, with the project's settings."""
+        script = scripts.run(self.folder, self.environment(), name, arguments, within)
+        self.scripts.append(script)
+        return script
+
     def post(self, email: object, web: Web | None = None) -> httpx.Response:
         return self.http.post(f"{(web or self.web).url}/subscriptions", json={"email": email})
 
@@ -44,7 +51,6 @@ class RunningProject(LaunchedProject):
             "the status of POST /subscriptions",
             answer.status_code,
             202,
-            usually=f"the view failed; it answered {answer.text[:200]}",
             look_at=SUBSCRIPTION_VIEWS,
         )
         return str(answer.json()["task_id"])
@@ -253,13 +259,32 @@ def is_lookup(command: str, task_id: str) -> bool:
 
 
 @contextmanager
-def running(
-    folder: Path, *names: str, settings: dict[str, object] | None = None
+def launched(
+    folder: Path,
+    *names: str,
+    settings: dict[str, object] | None = None,
+    with_wires: bool = False,
 ) -> Iterator[RunningProject]:
-    """The project's processes (all, or those named), with a Redis for them; ended afterwards."""
-    project = RunningProject(folder, settings)
+    """The project's processes (all, or those named) as they start, with a Redis for them.
+
+    With wires, what passes between them passes through a tap: `.tap` of what you get.
+    """
+    project = RunningProject(folder, settings, with_wires)
     with redis_server() as redis:
         try:
-            yield project.start(redis, names) if names else project.start(redis)
+            yield project.launch_all(redis, *names)
         finally:
             project.stop()
+
+
+@contextmanager
+def running(
+    folder: Path,
+    *names: str,
+    settings: dict[str, object] | None = None,
+    with_wires: bool = False,
+) -> Iterator[RunningProject]:
+    """The project's processes (all, or those named), with a Redis for them; ended afterwards."""
+    with launched(folder, *names, settings=settings, with_wires=with_wires) as project:
+        project.wait_until_ready()
+        yield project

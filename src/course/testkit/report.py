@@ -1,75 +1,64 @@
-"""What `./course check` hears of the tests: each idea as it begins and as it is decided.
+"""How a lane of `./course check` runs pytest: the ideas that it is given, one by one."""
 
-Several pytest processes may share the ideas of one check. Each takes the next idea that nobody has
-taken: it makes the file of that name in the folder of claims. An idea after the first that failed
-is not taken: the file LIMIT there holds that one's number.
-"""
-
-import json
-import os
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 import pytest
 
-from course.processes import KEPT_LINES
+from course.processes import ProjectProblem, RedisProblem
+from course.testkit.events import Event, Failed, Failure, Passed, Ready, Skipped, encode
 from course.testkit.explain import explain
-from course.testkit.launched import DidNotStart
+from course.testkit.project import RunningProject
+from course.testkit.records import BEGUN, DID_NOT_START, Record
+from course.wires.text import lines
 
-LIMIT = "limit"
+LAST_EVENTS = 20  # that are shown of what passed before a failure
 
 
-class IdeaReporter:
-    """A pytest plugin. `order` holds the ideas' keys as the check numbers them; see report_to()."""
+class IdeaRunner:
+    """A pytest plugin. Each line that it reads is the key of an idea; the answer is an event."""
 
-    def __init__(self, fd: int, claims: Path, order: list[str], mine: list[str]) -> None:
-        self.pipe = os.fdopen(fd, "w", buffering=1)
-        self.claims, self.order, self.mine = claims, order, mine
-        self.failure: dict[str, Any] | None = None
+    def __init__(
+        self,
+        lines: TextIO,
+        project: Path,
+        begun: RunningProject | ProjectProblem | RedisProblem | None,
+    ) -> None:
+        self.lines, self.project, self.begun = lines, project, begun
+        self.failure: Failure | None = None
+        self.did_not_start = False
         self.skipped = ""
-        self.logs_before: dict[int, list[str]] = {}
 
-    def tell(self, event: str, key: str, **more: Any) -> None:
-        self.pipe.write(json.dumps({"event": event, "idea": key} | more, default=repr) + "\n")
+    def send(self, event: Event) -> None:
+        self.lines.write(encode(event))
 
-    def claim(self, key: str) -> bool:
-        limit = self.claims / LIMIT
-        if limit.exists() and self.order.index(key) > int(limit.read_text()):
-            return False
-        try:
-            (self.claims / key).touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[BEGUN] = self.begun
+        config.addinivalue_line("markers", "xdist_group: of a plugin that a lane does without")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        items = session.items
-        for key in self.mine:
-            own = [item for item in items if getattr(item, "originalname", "") == key]
-            if not own or not self.claim(key):
-                continue
-            self.failure, self.skipped, start = None, "", time.monotonic()
-            self.tell("begin", key)
-            for item in own:
-                next_item = somebody_else(item, items)
+        self.send(Ready())
+        for line in self.lines:
+            self.send(self.judge(line.strip(), session.items))
+        return True
+
+    def judge(self, key: str, items: list[pytest.Item]) -> Event:
+        self.failure, self.did_not_start, self.skipped = None, False, ""
+        start = time.monotonic()
+        for item in items:
+            if getattr(item, "originalname", "") == key:
+                next_item = another(item, items)
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
                 if self.failure:
                     break
-            seconds = round(time.monotonic() - start, 2)
-            if self.failure:
-                self.tell("failed", key, seconds=seconds, **self.failure)
-            else:
-                outcome = "skipped" if self.skipped else "passed"
-                self.tell(outcome, key, seconds=seconds, reason=self.skipped)
-        self.tell("end", "")
-        return True
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self.logs_before = {id(p): p.lines for p in self.processes(item)}
+        seconds = round(time.monotonic() - start, 2)
+        if self.failure:
+            return Failed(key, seconds, self.failure, self.did_not_start)
+        return Skipped(key, seconds, self.skipped) if self.skipped else Passed(key, seconds)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -79,31 +68,21 @@ class IdeaReporter:
         if report.skipped:
             self.skipped = str(call.excinfo.value) if call.excinfo else "skipped"
         elif report.failed and call.excinfo and not self.failure:
-            folder = Path(str(item.config.getoption("--project"))).resolve()
             error = call.excinfo.value
-            reason = error.reason if isinstance(error, DidNotStart) else error
-            self.failure = explain(reason, folder, self.new_lines(item))
-            self.failure["did_not_start"] = getattr(error, "did_not_start", False)
+            record = Record.of(item)
+            failure = explain(error, self.project, record, getattr(item, "originalname", item.name))
+            self.failure = replace(failure, wires=last_events(record))
+            self.did_not_start = item.session.stash.get(DID_NOT_START, False)
         return report
 
-    def processes(self, item: pytest.Item) -> list[Any]:
-        shared = getattr(item.session, "course_shared_project", None)
-        project = getattr(shared, "project", None)
-        return list(project.processes) if project else []
 
-    def new_lines(self, item: pytest.Item) -> dict[str, list[str]]:
-        """What each process of the shared project has said since the test began."""
-        found = {}
-        for process in self.processes(item):
-            lines, before = process.lines, self.logs_before.get(id(process), [])
-            is_full = len(before) == KEPT_LINES
-            found[f"{process.name} {process.pid}"] = (
-                lines[-60:] if is_full else lines[len(before) :]
-            )
-        return found
+def last_events(record: Record) -> list[str]:
+    """What passed last between the processes of the test's project, if that was watched."""
+    taps = [project.tap for project in record.projects if project.tap]
+    return lines(taps[-1].last(LAST_EVENTS)) if taps else []
 
 
-def somebody_else(item: pytest.Item, items: list[pytest.Item]) -> pytest.Item | None:
+def another(item: pytest.Item, items: list[pytest.Item]) -> pytest.Item | None:
     """A test that could follow: told of one, pytest leaves the project running for it.
 
     One of another file, if there is any: pytest then leaves nothing of this file set up.
@@ -111,16 +90,3 @@ def somebody_else(item: pytest.Item, items: list[pytest.Item]) -> pytest.Item | 
     others = [other for other in items if other is not item]
     elsewhere = [other for other in others if other.path != item.path]
     return next(iter(elsewhere + others), None)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("course").addoption(
-        "--course-report", metavar="JSON", help="what ./course check tells its pytest processes"
-    )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if given := config.getoption("--course-report"):
-        settings = json.loads(str(given))
-        settings["claims"] = Path(settings["claims"])
-        config.pluginmanager.register(IdeaReporter(**settings), "course-report")

@@ -8,32 +8,51 @@ from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_in
 
 from course.content.exercises import Work, ideas_to_check
+from course.content.printable import printable
 from course.work.folder import WORK
-from course.work.output import as_data, line_of, say_outcome
+from course.work.output import Lines, as_data, say_outcome
 from course.work.progress import STATE, Progress
 from course.work.session import Decision, Result, check
 
 __all__ = ["as_data", "check_once", "watch"]
 
 
-def check_once(console: Console, what: Work, project: Path, quiet: bool = False) -> Result:
+def check_once(
+    console: Console,
+    what: Work,
+    project: Path,
+    quiet: bool = False,
+    verbose: bool = False,
+    with_wires: bool = False,
+) -> Result:
     """Check the project and say what holds. In work/ the progress is kept."""
-
-    def say(decision: Decision) -> None:
-        if not quiet:
-            console.print(line_of(decision), soft_wrap=True)
-
+    progress = Progress.read(project)
+    lines = Lines(console, verbose)
     if not quiet:
-        console.print(f"Checking {what.title}: it takes some {what.seconds} seconds.\n")
-    result = check(ideas_to_check(what), project, say, lanes=what.lanes)
-    # A project that was not begun with `start` is somebody's: nothing is written to it.
+        console.print(f"Checking {what.title}.\n")
+    result = check(
+        ideas_to_check(what),
+        project,
+        (lambda decision: None) if quiet else lines.say,
+        lanes=what.lanes,
+        first=progress.failed(what),
+        with_wires=with_wires,
+    )
+    lines.say_folded()
+    # A project that was not begun with `start` is its owner's: nothing is written to it.
     if not result.problem and (project == WORK.resolve() or (project / STATE).exists()):
-        first = result.first_failed
         passed = [decision.idea.key for decision in result.of("passed")]
-        Progress.read(project).note(what, passed, first.idea.key if first else None)
+        failed = {d.idea.key: why(d) for d in result.of("failed")}
+        Progress.read(project).note(what, passed, failed)
     if not quiet and not result.problem:
-        say_outcome(console, what, project, result)
+        say_outcome(console, what, project, result, verbose)
     return result
+
+
+def why(decision: Decision) -> str:
+    """What a hint begins with: the cause that the check has found, if it has found one."""
+    failure = decision.failure
+    return failure.usually if failure and failure.because else ""
 
 
 def stamps(project: Path) -> dict[str, float]:
@@ -49,13 +68,15 @@ def stamps(project: Path) -> dict[str, float]:
     return found
 
 
-def watch(console: Console, what: Work, project: Path) -> None:
+def watch(
+    console: Console, what: Work, project: Path, verbose: bool = False, with_wires: bool = False
+) -> None:
     """Check, and again on each save, a save during the check included, until Ctrl-C."""
     while True:
         before = stamps(project)
-        result = check_once(console, what, project)
+        result = check_once(console, what, project, verbose=verbose, with_wires=with_wires)
         if result.problem:
-            console.print(f"\n{result.problem}", soft_wrap=True, markup=False)
+            console.print(f"\n{printable(result.problem)}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")
         for _ in changes_in(project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500):
             if stamps(project) != before:

@@ -1,5 +1,6 @@
 """`./course hint`: the next hint for what failed first in the last check."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from course.content.exercises import Exercise, Work
@@ -11,8 +12,16 @@ class NoHint(Exception):
     """There is nothing to give a hint for. The message says what to do instead."""
 
 
-def next_hint(what: Work, files: dict[str, Path], progress: Progress) -> tuple[str, int, str]:
-    """The idea that failed first in the last check, the number of its next hint, and the hint.
+@dataclass(frozen=True)
+class Hint:
+    key: str  # the idea it is for
+    number: int
+    text: str
+    cause: str  # what the last check has found to be the reason, if it has found one
+
+
+def next_hint(what: Work, files: dict[str, Path], progress: Progress) -> Hint:
+    """The next hint for the idea that failed first in the last check.
 
     `files` holds the ideas and their test files. An exercise's hints are for all its ideas. After
     the third hint the third is given again. Raises NoHint.
@@ -31,4 +40,5 @@ def next_hint(what: Work, files: dict[str, Path], progress: Progress) -> tuple[s
     number = min(int(given.get(name, 0)) + 1, HINTS_EACH)
     given[name] = number
     progress.save()
-    return key, number, hints[number - 1]
+    cause = progress.section(*what.place, "failed").get(key, "")
+    return Hint(key, number, hints[number - 1], str(cause))

@@ -1,12 +1,19 @@
 """What a check says on the terminal, and as JSON."""
 
+import itertools
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from course.content.exercises import Exercise, Work
+from course.content.chapters import Chapter, all_chapters
+from course.content.exercises import Exercise, Work, exercises_of
+from course.content.ideas import START
+from course.content.printable import printable
+from course.content.steps import Step, steps_of
+from course.testkit.events import Failure
 from course.work.folder import WORK, shown
 from course.work.progress import STATE
 from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
@@ -17,6 +24,9 @@ MARKS = {
     SKIPPED: ("?", "yellow"),
     NOT_REACHED: ("·", "dim"),
 }
+MOST_LINES = 10  # of one message
+MOST_CAUSES = 3  # that are explained
+LONGEST = 300  # characters of one line
 
 
 def line_of(decision: Decision) -> Text:
@@ -29,42 +39,150 @@ def reason(decision: Decision) -> str:
     return "not checked: no browser" if decision.state == SKIPPED else "not reached"
 
 
-def say_outcome(console: Console, what: Work, project: Path, result: Result) -> None:
-    """What comes after the lines: what was not reached, the first failure, and how to go on."""
-    for decision in result.of(NOT_REACHED) if not result.problem else []:
-        console.print(line_of(decision), soft_wrap=True)
-    if first := result.first_failed:
+class Lines:
+    """A line for each idea as it is decided; one for all that hold from before."""
+
+    def __init__(self, console: Console, is_verbose: bool) -> None:
+        self.console, self.is_verbose = console, is_verbose
+        self.folded: list[Decision] = []
+
+    def say(self, decision: Decision) -> None:
+        if self.is_verbose or not self.folds(decision):
+            self.say_folded()
+            self.console.print(line_of(decision), soft_wrap=True)
+        else:
+            if self.folded and self.folded[0].state != decision.state:
+                self.say_folded()
+            self.folded.append(decision)
+
+    def folds(self, decision: Decision) -> bool:
+        idea = decision.idea
+        is_given = decision.state == PASSED and not idea.is_new and idea.key != START
+        return is_given or decision.state == NOT_REACHED
+
+    def say_folded(self) -> None:
+        if not self.folded:
+            return
+        count, state = len(self.folded), self.folded[0].state
+        ideas = f"{count} idea{'s' if count > 1 else ''}"
+        mark, style = MARKS[state]
+        what = "from earlier chapters" if state == PASSED else "after that"
+        rest = f" hold{'s' if count == 1 else ''}" if state == PASSED else " (not reached)"
+        self.console.print(Text.assemble((f"{mark} ", style), f"{ideas} {what}", (rest, "dim")))
+        self.folded = []
+
+
+def say_outcome(
+    console: Console,
+    what: Work,
+    project: Path,
+    result: Result,
+    is_verbose: bool = False,
+) -> None:
+    """What comes after the lines: why each idea fails, the counts, and how to go on."""
+    causes = by_cause(result.of(FAILED))
+    shown_causes = causes if is_verbose else causes[:MOST_CAUSES]
+    for same in shown_causes:
         console.print()
-        say_failure(console, first, project)
-        if (project / STATE).exists():
-            where = "" if project == WORK.resolve() else f" --project {shown(project)}"
-            console.print(f"\nThe next hint: ./course hint {what.arguments}{where}")
-    passed, all_of_them = len(result.of(PASSED)), len(result.decisions)
+        for text in message(same, project, is_verbose):
+            console.print(text, soft_wrap=True)
+    if rest := sum(len(same) for same in causes[len(shown_causes) :]):
+        console.print(f"\n{rest} more fail: mend these first, or see all with --verbose.")
+    where = "" if project == WORK.resolve() else f" --project {shown(project)}"
+    if result.first_failed and (project / STATE).exists():
+        console.print(f"\nThe next hint: ./course hint {what.arguments}{where}")
     title = what.title[0].upper() + what.title[1:]
-    console.print(f"\n{title}: {passed} of {all_of_them} ideas hold ({result.seconds:.0f} s).")
-    if result.of(SKIPPED):
+    console.print(f"\n{title}: {counts(result)} ({result.seconds:.1f} s).", soft_wrap=True)
+    if skipped := len(result.of(SKIPPED)):
         console.print(
-            f"{len(result.of(SKIPPED))} could not be checked, as no Chromium was found: "
+            f"{skipped} could not be checked, as no Chromium was found: "
             "./course doctor says how to get one.",
             soft_wrap=True,
         )
+    elif not result.first_failed:
+        console.print(f"Next: {next_command(what, where)}", soft_wrap=True)
 
 
-def say_failure(console: Console, failed: Decision, project: Path) -> None:
-    details = failed.details
-    console.print(Text.assemble(("✗ ", "red"), (failed.idea.text, "bold")), soft_wrap=True)
-    for label, key in (("expected", "expected"), ("seen", "seen"), ("usually", "usually")):
-        if details.get(key):
-            console.print(Text(f"  {label + ':':<10}{details[key]}"), soft_wrap=True)
-    if look_at := details.get("look_at"):
-        console.print(Text(f"  {'look at:':<10}{file_to_open(look_at, project)}"), soft_wrap=True)
-    if (where := details.get("where")) and where != look_at:
-        console.print(Text(f"  {'code:':<10}{file_to_open(where, project)}"), soft_wrap=True)
-    if details.get("log"):
-        name = str(details.get("log_of") or "").split(" ")[0]
-        console.print(Text(f"  the {name or 'process'}'s own log, its last lines:", "dim"))
-        for line in details["log"]:
-            console.print(Text(f"    {line}", "dim"), soft_wrap=True)
+def counts(result: Result) -> str:
+    """For example: 3 of 9 new ideas hold; 28 given ones hold."""
+    new = [decision for decision in result.decisions if decision.idea.is_new]
+    given = [decision for decision in result.decisions if not decision.idea.is_new]
+    hold = [decision for decision in new if decision.state == PASSED]
+    text = f"{len(hold)} of {len(new)}{' new' if given else ''} ideas hold"
+    if given:
+        good = sum(decision.state == PASSED for decision in given)
+        of_all = "" if good == len(given) else f" of {len(given)}"
+        text += f"; {good}{of_all} given ones hold"
+    return text
+
+
+def next_command(what: Work, where: str) -> str:
+    """What a reader does after green."""
+    if isinstance(what, Exercise):
+        later = [e for e in exercises_of(what.chapter) if e.number > what.number]
+        if later:
+            return f"./course check {later[0].arguments}{where}"
+    if isinstance(what, Step):
+        later_steps = [step for step in steps_of(what.chapter) if step.number > what.number]
+        return f"./course check {later_steps[0] if later_steps else what.chapter.number}{where}"
+    chapter = what.chapter if isinstance(what, Exercise) else what
+    after = [one for one in all_chapters() if one.number > chapter.number]
+    if after:
+        return f"read chapters/{after[0]}/README.md, then ./course check {after[0].number}{where}"
+    if isinstance(what, Chapter) and (exercises := exercises_of(chapter)):
+        return f"./course check {exercises[0].arguments}{where}"
+    return "./course bench"
+
+
+def by_cause(failed: list[Decision]) -> list[list[Decision]]:
+    """Those that fail for the same reason together, under the first of them."""
+    found: dict[str, list[Decision]] = {}
+    for decision in failed:
+        cause = decision.failure.cause if decision.failure else ""
+        found.setdefault(cause or decision.idea.key, []).append(decision)
+    return list(found.values())
+
+
+def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]:
+    """Why these ideas fail: the first one's reason, and the names of the others."""
+    failure = same[0].failure or Failure("", "")
+    lines = [Text.assemble(("✗ ", "red"), (same[0].idea.text, "bold"))]
+    for label, texts in (
+        ("expected:", [failure.expected]),
+        ("seen:", [failure.seen]),
+        ("because:", [*failure.because, failure.usually]),
+        ("look at:", [file_to_open(failure.look_at, project)] if failure.look_at else []),
+    ):
+        texts = [text for text in texts if text]
+        for number, text in enumerate(texts):
+            shown_text = printable(text if is_verbose else on_one_line(text))
+            lines.append(Text(f"  {label if number == 0 else '':<10}{shown_text}"))
+    also = [f"    {decision.idea.text}" for decision in same[1:]]
+    if also:
+        lines.append(Text("  For the same reason:"))
+        room = len(also) if is_verbose else max(1, MOST_LINES - len(lines) - 1)
+        lines += map(Text, also[:room])
+        if len(also) > room:
+            lines.append(Text(f"    and {len(also) - room} more"))
+    room = len(failure.log) if is_verbose else MOST_LINES - len(lines) - 1
+    if failure.log and room > 1 and (is_verbose or ":" not in failure.look_at):
+        lines.append(Text(f"  {the_log_of(failure.log_of)}, its last lines:", "dim"))
+        for line in failure.log[-room:]:
+            text = printable(line if is_verbose else on_one_line(line))
+            lines.append(Text(f"    {text}", "dim"))
+    if failure.wires:
+        lines.append(Text("  what passed between the processes last:", "dim"))
+        lines += [Text(f"    {line.strip()}", "dim") for line in failure.wires]
+    return lines
+
+
+def the_log_of(source: str) -> str:
+    return source if source.startswith("the ") else f"the {source or 'process'}'s own log"
+
+
+def on_one_line(text: str) -> str:
+    line = " ".join(text.split()) if "\n" in text else text
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
 
 
 def file_to_open(look_at: str, project: Path) -> str:
@@ -74,15 +192,14 @@ def file_to_open(look_at: str, project: Path) -> str:
     if not file.exists():
         return f"{name} (there in the course's own app; yours may keep it elsewhere)"
     if number.isdigit():
-        lines = file.read_text(errors="replace").splitlines()
-        code = lines[int(number) - 1].strip() if int(number) <= len(lines) else ""
+        with file.open(errors="replace") as lines:
+            code = next(itertools.islice(lines, int(number) - 1, None), "").strip()[:200]
         return f"{shown(file)}, line {number}: {code}"
     return shown(file)
 
 
 def as_data(what: Work, project: Path, result: Result) -> dict[str, Any]:
     """The result as JSON holds it."""
-    told = ("expected", "seen", "usually", "look_at", "where", "log")
     return {
         "chapter": str(what.chapter) if isinstance(what, Exercise) else str(what),
         "exercise": what.number if isinstance(what, Exercise) else None,
@@ -94,11 +211,11 @@ def as_data(what: Work, project: Path, result: Result) -> dict[str, Any]:
             {
                 "idea": decision.idea.key,
                 "text": decision.idea.text,
+                "is_new": decision.idea.is_new,
                 "state": decision.state,
                 "seconds": decision.seconds,
-                **{key: decision.details[key] for key in told if decision.state == FAILED
-                   and key in decision.details},
+                **(asdict(decision.failure) if decision.failure else {}),
             }
             for decision in result.decisions
         ],
-    }  # fmt: skip
+    }

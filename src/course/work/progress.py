@@ -46,7 +46,7 @@ class Progress:
 
     def save(self) -> None:
         """Write it whole or not at all. A project that cannot be written to keeps no progress."""
-        text = json.dumps(self.data, indent=2, sort_keys=True) + "\n"
+        text = json.dumps(self.data, indent=2) + "\n"
         file = self.project / STATE
         fresh = file.with_suffix(f".{os.getpid()}.new")
         with suppress(OSError):
@@ -82,14 +82,19 @@ class Progress:
         count = f"{'all ' if self.is_done(chapter) else ''}{len(self.passed(chapter))} ideas"
         return ", ".join([count, str(own["checked"])[:10], *exercises])
 
-    def note(self, what: Work, passed: list[str], failed: str | None) -> None:
-        """Note the outcome of a check: what passed and when, and the first idea that failed."""
+    def failed(self, what: Work) -> list[str]:
+        """The keys of the ideas that failed in its last check."""
+        return list(self.section(*what.place, "failed"))
+
+    def note(self, what: Work, passed: list[str], failed: dict[str, str]) -> None:
+        """Note the outcome of a check: what passed and when, and what failed and why, in order."""
         times = self.passed(what)
         for key in passed:
             times.setdefault(key, now())
-        if failed:
-            times.pop(failed, None)
+        for key in failed:
+            times.pop(key, None)
         own = self.section(*what.place)
-        own["checked"], own["first_failed"] = now(), failed
+        own["checked"], own["failed"] = now(), failed
+        own["first_failed"] = next(iter(failed), None)
         self.data["last_checked"] = what.arguments
         self.save()

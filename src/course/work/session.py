@@ -1,27 +1,24 @@
 """A chapter's tests on a project, as ideas that are decided one by one.
 
-The ideas are shared out between pytest processes, the lanes: see testkit/report.py.
+The ideas are given out, one at a time, to processes that judge them side by side: see lanes.py.
 """
 
-import json
-import os
-import queue
-import subprocess
-import sys
-import threading
+import errno
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from selectors import EVENT_READ, DefaultSelector
 
-from course.content.chapters import ROOT
 from course.content.ideas import START, Idea
+from course.processes.limits import LimitWatcher
 from course.processes.tree import ProcessTree
-from course.testkit.report import LIMIT
+from course.testkit.events import Event, Failed, Failure, Passed, Ready, Skipped
+from course.work.lanes import Kind, Lane, start_lane
 
-IDEA_LIMIT = 20  # seconds that one test may take
-ALL_LIMIT = 90.0  # seconds that a check may take
+IDEA_LIMIT = 60.0  # seconds that one test may take; a start may take 40 on a busy machine
+ALL_LIMIT = 120.0  # seconds that a check may take
 PASSED, FAILED, SKIPPED, NOT_REACHED = "passed", "failed", "skipped", "not reached"
 
 
@@ -32,8 +29,7 @@ class Decision:
     idea: Idea
     state: str = NOT_REACHED
     seconds: float = 0.0
-    # Of a failure: expected, seen, usually, look_at, where, log.
-    details: dict[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
 
 
 @dataclass
@@ -59,171 +55,195 @@ def check(
     project: Path,
     on_decided: Callable[[Decision], None] = lambda decision: None,
     *,
-    lanes: int = 2,
+    lanes: int = len(Kind),
     stop_at_first: bool = True,
+    first: Sequence[str] = (),
     limit: float = ALL_LIMIT,
     tree: ProcessTree | None = None,
+    with_wires: bool = False,
 ) -> Result:
-    """Decide the ideas on that project. What comes after the first that fails is not reached."""
-    with tree or ProcessTree() as ours:
-        return Run(ideas, project, on_decided, ours, stop_at_first, limit).go(lanes)
+    """Decide the ideas on that project. What comes after the first that fails is not reached.
+
+    `on_decided` hears of them in their order, whatever the order in which they were judged; those
+    named in `first`, which failed the last time, are judged before the others. The project is kept
+    within limits, whoever wrote it: see processes/limits.py. With wires, a failure has what passed
+    between the processes last.
+    """
+    result = Result([Decision(idea) for idea in ideas])
+    try:
+        with (
+            nullcontext(tree) if tree else ProcessTree() as ours,
+            LimitWatcher(ours, project) as watcher,
+        ):
+            check = Check(
+                result, project, on_decided, ours, stop_at_first, first, limit, with_wires
+            )
+            check.run(Kind.for_ideas(ideas, lanes))
+        if watcher.problem:
+            result.problem = f"The project was ended. {watcher.problem}"
+    except OSError as error:
+        if error.errno in (errno.EPIPE, errno.EIO):
+            raise  # nobody reads what is printed any more
+        result.problem = (
+            f"The check's folder for temporary files is gone, or cannot be written to: {error}. "
+            "Code of the project may have deleted it; TMPDIR names another place."
+        )
+    return result
 
 
-class Lane:
-    """A pytest process that takes ideas, and what it has told so far."""
-
-    def __init__(self, name: str, run: "Run", mine: list[Idea]) -> None:
-        self.name, self.running = name, ""
-        self.began = time.monotonic()
-        read_end, write_end = os.pipe()
-        settings = {
-            "fd": write_end,
-            "claims": str(run.claims),
-            "order": run.keys,
-            "mine": [idea.key for idea in mine],
-        }
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        command += [f"--timeout={IDEA_LIMIT}", "--rootdir", str(ROOT), "-c", "pyproject.toml"]
-        command += ["--project", str(run.project), "--course-report", json.dumps(settings)]
-        command += [idea.node for idea in mine]
-        self.output = run.tree.folder / f"{name}.txt"
-        with self.output.open("wb") as output:
-            self.process = run.tree.launch(
-                command, name, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
-                pass_fds=[write_end],
-            )  # fmt: skip
-        os.close(write_end)
-        threading.Thread(target=self.read, args=(read_end, run.events), daemon=True).start()
-
-    def read(self, fd: int, events: "queue.Queue[tuple[Lane, dict[str, Any]]]") -> None:
-        with os.fdopen(fd) as pipe:
-            for line in pipe:
-                events.put((self, json.loads(line)))
-        events.put((self, {"event": "gone", "idea": ""}))
-
-    def last_words(self) -> str:
-        return "\n".join(self.output.read_text(errors="replace").splitlines()[-15:])
-
-
-class Run:
+class Check:
     """One check under way."""
 
     def __init__(
         self,
-        ideas: list[Idea],
+        result: Result,
         project: Path,
         on_decided: Callable[[Decision], None],
         tree: ProcessTree,
         stop_at_first: bool,
+        first: Sequence[str],
         limit: float,
+        with_wires: bool,
     ) -> None:
+        self.with_wires = with_wires
         self.project, self.on_decided, self.tree = project, on_decided, tree
-        self.stop_at_first = stop_at_first
+        self.stop_at_first, self.first = stop_at_first, first
         self.started = time.monotonic()
         self.deadline = self.started + limit
-        self.ideas, self.keys = ideas, [idea.key for idea in ideas]
-        self.result = Result([Decision(idea) for idea in ideas])
-        self.claims = tree.folder / "claims"
-        self.claims.mkdir()
-        self.events: queue.Queue[tuple[Lane, dict[str, Any]]] = queue.Queue()
+        self.result = result
+        self.ideas = ideas = [decision.idea for decision in result.decisions]
+        self.numbers = {idea.key: number for number, idea in enumerate(ideas)}
+        self.waiting = list(ideas)  # those that no lane has been given
         self.limit = len(ideas)  # the number of the first idea that failed
+        self.told = 0  # how many decisions on_decided has heard of
+        self.lanes: list[Lane] = []
+        self.selector = DefaultSelector()
 
-    def go(self, lanes: int) -> Result:
-        plain = [idea for idea in self.ideas if not idea.needs_browser]
-        browser = [idea for idea in self.ideas if idea.needs_browser]
-        # Each lane helps with the other's ideas from the end when it is through with its own.
-        orders = [plain + browser[::-1], browser + plain[::-1]]
-        if lanes == 1 or len(self.ideas) < 4:
-            orders = [self.ideas]
-        self.watch([Lane(f"lane{n}", self, mine) for n, mine in enumerate(orders)])
-        # A lane that was ended may have just taken an idea that has to be decided.
-        left = [d.idea for d in self.result.decisions[: self.limit] if d.state == NOT_REACHED]
-        if left and not self.result.problem and time.monotonic() < self.deadline:
-            for idea in left:
-                (self.claims / idea.key).unlink(missing_ok=True)
-            self.watch([Lane("lane-again", self, left)])
+    def run(self, kinds: list[Kind]) -> None:
+        with self.selector:
+            for kind in kinds:
+                self.start(kind)
+            self.watch()
+            # What ended a lane from outside may have ended the last one that took ideas.
+            if self.next_for(Kind.MAIN) and self.is_open():
+                self.start(Kind.MAIN)
+                self.watch()
+        self.tell(even_not_reached=not self.result.problem)
         self.result.seconds = round(time.monotonic() - self.started, 1)
-        return self.result
 
-    def watch(self, lanes: list[Lane]) -> None:
-        alive = list(lanes)
-        while alive and not self.result.problem:
-            try:
-                lane, event = self.events.get(timeout=0.2)
-            except queue.Empty:
-                self.end_what_takes_too_long(alive)
-                continue
-            if lane in alive:
-                self.hear(lane, event)
-                if event["event"] in ("end", "gone"):
-                    alive.remove(lane)
-            for other in list(alive):
-                if other.running and self.keys.index(other.running) > self.limit:
-                    self.tree.end(other.name)  # nobody waits for its answer any more
-                    alive.remove(other)
-        for lane in lanes:
-            self.tree.end(lane.name)
+    def start(self, kind: Kind) -> None:
+        lane = start_lane(kind, self.project, self.ideas, self.tree, IDEA_LIMIT, self.with_wires)
+        self.lanes.append(lane)
+        self.selector.register(lane.link, EVENT_READ, lane)
 
-    def hear(self, lane: Lane, event: dict[str, Any]) -> None:
-        kind, key = event.pop("event"), event.pop("idea")
-        event["event"] = kind
-        if kind == "begin":
-            lane.running, lane.began = key, time.monotonic()
-        elif kind == "gone":
-            if lane.running:
-                self.fail(lane.running, ended_by_somebody(lane.process.wait()))
-            elif not self.result.problem:
-                self.result.problem = f"The tests could not be run.\n{lane.last_words()}"
-        elif kind == FAILED:
-            lane.running = ""
-            # That the project does not start is said once, of the idea that it starts.
-            is_start = event.get("did_not_start") and START in self.keys
-            self.fail(START if is_start else key, event)
-        elif kind in (PASSED, SKIPPED):
-            lane.running = ""
-            self.decide(key, kind, event)
+    def is_open(self) -> bool:
+        return not self.result.problem and time.monotonic() < self.deadline
 
-    def fail(self, key: str, details: dict[str, Any]) -> None:
+    def watch(self) -> None:
+        while self.lanes and not self.result.problem:
+            for key, _ in self.selector.select(timeout=0.2):
+                lane: Lane = key.data
+                if lane in self.lanes:  # it may have been ended by what another one said
+                    for event in lane.read():
+                        self.note(lane, event)
+                    if lane.is_gone:
+                        self.note_end(lane)
+            self.end_what_takes_too_long()
+        for lane in list(self.lanes):
+            self.end(lane)
+
+    def next_for(self, kind: Kind) -> Idea | None:
+        """What a lane of that kind judges next: what failed last time, then what it is best at."""
+        open_ones = [idea for idea in self.waiting if self.numbers[idea.key] < self.limit]
+        mine = kind.order(open_ones)
+        return min(mine, key=lambda idea: idea.key not in self.first, default=None)
+
+    def note(self, lane: Lane, event: Event) -> None:
+        match event:
+            case Failed(key, seconds, failure, did_not_start):
+                # That the project does not start is said once, of the idea that it starts.
+                lane.running = ""
+                is_start = did_not_start and START in self.numbers
+                self.fail(START if is_start else key, failure, seconds)
+            case Passed(key, seconds):
+                self.decide(key, PASSED, seconds)
+            case Skipped(key, seconds):
+                self.decide(key, SKIPPED, seconds)
+            case Ready():
+                lane.is_ready = True
+        if lane in self.lanes:
+            self.give_next(lane)
+
+    def give_next(self, lane: Lane) -> None:
+        idea = self.next_for(lane.kind)
+        if idea:
+            self.waiting.remove(idea)
+            lane.judge(idea)
+        else:
+            self.end(lane)
+
+    def note_end(self, lane: Lane) -> None:
+        code = lane.process.wait()
+        if lane.running and code < 0:
+            self.fail(lane.running, ended_from_outside(code))
+        elif (lane.running or not lane.is_ready) and not self.result.problem:
+            self.result.problem = f"The tests could not be run.\n{lane.last_words()}"
+        self.end(lane)
+
+    def end(self, lane: Lane) -> None:
+        """No more of this lane. Its processes go with it."""
+        self.lanes.remove(lane)
+        self.selector.unregister(lane.link)
+        lane.link.close()
+        self.tree.end(lane.name)
+
+    def fail(self, key: str, failure: Failure, seconds: float = 0.0) -> None:
         if self.stop_at_first:
-            self.limit = min(self.limit, self.keys.index(key))
-            fresh = self.claims / f"{LIMIT}.new"
-            fresh.write_text(str(self.limit))
-            fresh.replace(self.claims / LIMIT)
-        self.decide(key, FAILED, details)
+            self.limit = min(self.limit, self.numbers[key])
+        self.decide(key, FAILED, seconds, failure)
+        for lane in list(self.lanes):
+            if lane.running and self.numbers[lane.running] > self.limit:
+                self.end(lane)  # nothing depends on its answer any more
 
-    def decide(self, key: str, state: str, details: dict[str, Any]) -> None:
-        decision = self.result.decisions[self.keys.index(key)]
-        if decision.state != NOT_REACHED:
-            return
-        decision.state, decision.details = state, details
-        decision.seconds = details.get("seconds", 0.0)
-        self.on_decided(decision)
+    def decide(
+        self, key: str, state: str, seconds: float = 0.0, failure: Failure | None = None
+    ) -> None:
+        decision = self.result.decisions[self.numbers[key]]
+        if decision.state == NOT_REACHED:
+            decision.state, decision.seconds, decision.failure = state, seconds, failure
+            self.tell()
 
-    def end_what_takes_too_long(self, lanes: list[Lane]) -> None:
+    def tell(self, even_not_reached: bool = False) -> None:
+        for decision in self.result.decisions[self.told :]:
+            if decision.state == NOT_REACHED and not even_not_reached:
+                return
+            self.told += 1
+            self.on_decided(decision)
+
+    def end_what_takes_too_long(self) -> None:
         """A test whose own limit does not end it, or a check that takes too long as a whole."""
-        for lane in sorted(lanes, key=lambda lane: not lane.running):  # what runs tells why
+        for lane in sorted(self.lanes, key=lambda lane: not lane.running):  # what runs says why
             is_late = time.monotonic() > self.deadline
-            if is_late or time.monotonic() > lane.began + 2 * IDEA_LIMIT:
-                if lane.running:
-                    key, lane.running = lane.running, ""
-                    self.fail(key, took_too_long())
+            if lane in self.lanes and (is_late or time.monotonic() > lane.began + 2 * IDEA_LIMIT):
+                running, lane.running = lane.running, ""
+                self.end(lane)
+                if running:
+                    self.fail(running, took_too_long())
                 elif not self.result.first_failed:
                     self.result.problem = "The tests did not come to an end in time."
-                self.tree.end(lane.name)
-                lanes.remove(lane)  # its end is no news any more
 
 
-def ended_by_somebody(code: int) -> dict[str, str]:
-    return {
-        "expected": "the project leaves other processes alone",
-        "seen": f"the process that ran this test was ended (exit code {code})",
-        "usually": "code of the project kills its parent, or the machine had no memory left",
-    }
+def ended_from_outside(code: int) -> Failure:
+    return Failure(
+        "the project leaves other processes alone",
+        f"the process that ran this test was ended by signal {-code}",
+        usually="code of the project kills its parent, or the machine had no memory left",
+    )
 
 
-def took_too_long() -> dict[str, str]:
-    return {
-        "expected": "this is decided within the check's limit of time",
-        "seen": "nothing that decides it",
-        "usually": "something waits for ever, or the machine is very busy",
-    }
+def took_too_long() -> Failure:
+    return Failure(
+        "this is decided within the check's limit of time",
+        "nothing that decides it",
+        usually="something waits without a limit, or the machine is very busy",
+    )

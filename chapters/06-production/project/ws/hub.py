@@ -151,18 +151,19 @@ class Hub:
         """Send what was published to all who follow the task."""
         try:
             message = Message.model_validate_json(data)
-            if message.status.task_id != task_id:
+            if message.task_id != task_id:
                 raise ValueError("it is about another task")
         except ValueError as error:  # a ValidationError is one
             reason = "no status" if isinstance(error, ValidationError) else error
             logger.warning("A message is ignored: %s", reason, extra={"task_id": task_id})
             return
-        metrics.latency.observe(max(0, time.time() - message.published_at))
-        frame = message.status.model_dump_json()
+        if message.published_at:
+            metrics.latency.observe(max(0, time.time() - message.published_at))
+        frame = message.model_dump_json(exclude={"published_at"})
         for follower in self.followers.get(task_id, ()):
             follower.messages += 1
             if follower.is_owner:
-                follower.update(message.status, frame)
+                follower.update(message, frame)
             else:
                 self._read_soon(follower)
 

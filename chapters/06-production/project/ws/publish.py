@@ -4,7 +4,6 @@ import logging
 import time
 from functools import cache
 
-from pydantic import BaseModel
 from redis import Redis, RedisError
 
 from project.celery_utils import TaskStatus
@@ -17,16 +16,15 @@ CHANNEL = "newsletter:task:"  # pub/sub channels are global to a Redis server: o
 logger = logging.getLogger(__name__)
 
 
-class Message(BaseModel):
-    """What is published. The time is the worker's clock, in seconds since 1970."""
+class Message(TaskStatus):
+    """What is published: a status, and the worker's time, in seconds since 1970."""
 
-    published_at: float
-    status: TaskStatus
+    published_at: float = 0
 
 
 def publish(status: TaskStatus) -> None:
     """Publish the status; give up after a second or two, as the pool process has tasks to run."""
-    message = Message(published_at=time.time(), status=status)
+    message = Message(**status.model_dump(), published_at=time.time())
     try:
         with client().pipeline(transaction=False) as pipe:
             pipe.publish(CHANNEL + status.task_id, message.model_dump_json())

@@ -1,7 +1,7 @@
 // A WebSocket: the server sends each change, and a heartbeat while nothing changes.
 
 import { isFinal, notice } from "./status.js";
-import { openSocket } from "./wire.js";
+import { openSocket, parse } from "./wire.js";
 
 export const how = "WebSocket: the page is notified.";
 
@@ -55,11 +55,13 @@ export function follow(taskId, show, signal) {
       "message",
       (event) => {
         const status = parse(event.data);
-        if (!status) return lost("a frame that is no status");
-        tries = 0;
-        if (status.heartbeat) silence = status.heartbeat * 1000 * MISSED_HEARTBEATS;
         waitForFrame();
-        if (!status.state) return;
+        if (status.heartbeat) {
+          silence = status.heartbeat * 1000 * MISSED_HEARTBEATS;
+          return;
+        }
+        if (!status.state) return notice("The server sent a message that is not readable.");
+        tries = 0;
         show(status);
         if (isFinal(status)) end();
       },
@@ -79,14 +81,4 @@ export function follow(taskId, show, signal) {
   }
 
   open();
-}
-
-// The object that the frame holds; undefined if it holds none.
-function parse(text) {
-  try {
-    const value = JSON.parse(text);
-    return value && typeof value === "object" ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -49,9 +49,11 @@ export async function request(method, path, { json, signal, headers = {} } = {})
   }
 }
 
-function parse(text) {
+// What is no JSON object becomes one, so that those who read it find no field, and no error.
+export function parse(text) {
   try {
-    return JSON.parse(text);
+    const value = JSON.parse(text);
+    return value instanceof Object ? value : { detail: text };
   } catch {
     return { detail: text };
   }

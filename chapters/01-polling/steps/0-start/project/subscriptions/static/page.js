@@ -22,7 +22,7 @@ async function subscribe(event) {
   const { status, body } = await request("POST", "/subscriptions", { json, signal });
   if (signal.aborted) return;
   if (status === 200) {
-    showText(body);
+    showText(body.result);
   } else {
     showText(`Not accepted: ${reason(body)}`);
   }

@@ -1,0 +1,25 @@
+"""What a failure means: each rule names its own example, and evidence is read as it is printed."""
+
+import pytest
+
+from course.content.causes import Rule, general_rules, rules_of_ideas
+from course.content.chapters import all_chapters
+from course.content.ideas import ideas_of
+
+
+@pytest.mark.parametrize("rule", general_rules(), ids=lambda rule: rule.said[:40])
+def test_rule_is_the_first_that_fits_its_example(rule: Rule) -> None:
+    """What the example says is named by this rule, and by none before it; no group is left over."""
+    assert rule.example
+    before = [r for r in general_rules() if r is rule or not r.code]  # they ask for code, too
+    first = next(r for r in before if r.match(r.said and rule.example, "") is not None)
+    assert first is rule, f"{first.said} comes first"
+    groups = rule.match(rule.example, "") or {}
+    assert all(rule.text(groups, is_async) for is_async in (True, False))
+    assert all(groups.values()), groups
+
+
+def test_rules_belong_to_ideas() -> None:
+    """No rule is left over from an idea that has gone."""
+    keys = {idea.key for chapter in all_chapters() for idea in ideas_of(chapter)}
+    assert rules_of_ideas().keys() <= keys
