@@ -177,7 +177,19 @@ def broken(folder: Path, file: str, old: str, new: str, test: str) -> list[str]:
     with tempfile.TemporaryDirectory() as made:
         copy = Path(made) / "work-06"
         copy_app(folder, copy, [Edit(file, old, new)])
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "--project", str(copy)]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-n",
+            "0",
+            "-m",
+            "",
+            "--project",
+            str(copy),
+        ]
         done = subprocess.run(
             [*command, str(folder / "tests" / test)],
             cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
