@@ -24,6 +24,7 @@ from course.content.edits import Edit, copy_app
 from course.processes import project_environment, wait_for
 from course.testkit import RunningProject, Web, run_async, running
 
+LOG_PREFIX = re.compile(r"^\[[-\d]+ ([\d:,]+): \w+/([\w-]+)\]")
 FAILURE_LINE = re.compile(r"^E +((?:expected|seen|usually|look at): .*)$", re.M)
 
 
@@ -118,8 +119,12 @@ def log(folder: Path, email: str, words: list[str]) -> list[str]:
             lines = project.worker.lines[known:]
             return [line for line in lines if any(word in line for word in words)]
 
+        def short(line: str) -> str:
+            line = LOG_PREFIX.sub(r"\1 \2  ", line)
+            return line.replace("project.subscriptions.tasks.", "")
+
         wait_for(lambda: any(words[-1] in line for line in found()), 5)
-        return found()
+        return [short(line) for line in found()]
 
 
 def killed(folder: Path, whom: str, watch: float) -> list[str]:
@@ -172,7 +177,19 @@ def broken(folder: Path, file: str, old: str, new: str, test: str) -> list[str]:
     with tempfile.TemporaryDirectory() as made:
         copy = Path(made) / "work-06"
         copy_app(folder, copy, [Edit(file, old, new)])
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "--project", str(copy)]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-n",
+            "0",
+            "-m",
+            "",
+            "--project",
+            str(copy),
+        ]
         done = subprocess.run(
             [*command, str(folder / "tests" / test)],
             cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
