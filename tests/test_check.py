@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from course.content.chapters import ROOT, find_chapter
 from course.content.edits import Edit, copy_app
 from course.content.ideas import ideas_of
 from course.processes import HOST, wait_for
-from course.processes.tree import MARK, commands_of, is_alive, relatives
+from course.processes.tree import commands_of, is_alive, relatives
 from course.work.folder import copy_start, start
 from course.work.progress import STATE
 from course.work.session import check
@@ -30,14 +31,13 @@ def course(*arguments: object, limit: float = 100) -> subprocess.CompletedProces
     )
 
 
-def processes_of_checks() -> list[str]:
+def processes_in(folder: Path) -> list[str]:
+    """The commands of the processes that run in this folder."""
     found = []
     for process in psutil.process_iter():
-        try:
-            if MARK in process.environ() and MARK not in os.environ:
+        with suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(folder):
                 found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
     return found
 
 
@@ -185,3 +185,63 @@ def test_watch_checks_again_on_save(tmp_path: Path) -> None:
         os.kill(running.pid, signal.SIGINT)
         running.communicate(timeout=30)
     assert running.returncode == 130
+
+
+HUNGRY = {
+    "memory": (
+        "import time\nmuch = [b'x' * 50_000_000 for _ in range(30)]\ntime.sleep(60)",
+        "A process used ",
+        " of memory; the limit is 800 MiB.",
+    ),
+    "files": (
+        "import os, time\n"
+        "for n in range(5):\n"
+        "    with open(f'large-{n}', 'wb') as file:\n"
+        "        file.truncate(100 * 2**20)\n"
+        "time.sleep(60)",
+        "It wrote ",
+        " of files; the limit is 400 MiB.",
+    ),
+    "temporary files": (
+        "import os, shutil\nshutil.rmtree(os.environ['TMPDIR'])\nraise OSError",
+        "The check's folder for temporary files is gone",
+        "TMPDIR names another place",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HUNGRY)
+def test_project_that_takes_too_much_is_ended(what: str, tmp_path: Path) -> None:
+    """`check` keeps a project within limits, as `grade` does, and says which it went over."""
+    code, start_of_it, end_of_it = HUNGRY[what]
+    copy_app(find_chapter("01").folder, tmp_path / "app", [Edit("main.py", new=f"{code}\n")])
+    done = course("check", "01", "--project", tmp_path / "app")
+    assert done.returncode == 2, done.stdout
+    assert start_of_it in done.stderr
+    assert end_of_it in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not processes_in(tmp_path)
+
+
+def test_flood_of_output_is_bounded(tmp_path: Path) -> None:
+    """A project that prints without end, and without newlines, is ended, and fails in words."""
+    code = "while True: print('x' * 1_000_000, end='')\n"
+    copy_app(find_chapter("01").folder, tmp_path / "app", [Edit("main.py", new=code)])
+    done = course("check", "01", "--project", tmp_path / "app")
+    assert done.returncode == 1, done.stderr
+    assert "the course ended this process: it wrote 100," in done.stdout
+    assert len(done.stdout) < 200_000
+
+
+def test_escape_codes_of_a_project_are_shown_as_text(tmp_path: Path) -> None:
+    """Neither a folder's name nor a line of a log gives orders to the terminal."""
+    app = tmp_path / "my\x1b[2Japp"
+    code = "raise ValueError('\\x1b]0;owned\\x07 \\x1b[31mred')\n"
+    copy_app(find_chapter("01").folder, app, [Edit("main.py", new=code)])
+    done = course("check", "01", "--project", app)
+    assert done.returncode == 1
+    assert "my\\x1b[2Japp" in done.stdout
+    assert "\\x1b]0;owned\\x07" in done.stdout
+    missing = course("check", "01", "--project", f"{app}-missing")
+    assert "\x1b" not in done.stdout + done.stderr + missing.stderr
+    assert "my\\x1b[2Japp-missing is not a folder" in missing.stderr

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from course.content.chapters import ROOT, find_chapter
 from course.content.edits import Edit, copy_app
-from course.grade.grader import ACCIDENT, Grader, fingerprint
+from course.grade.grader import ACCIDENT, Grader, fingerprint, why_refused
 from course.grade.results import COLUMNS, Results, ResultsProblem, Row
 from course.processes import wait_for
 
@@ -216,3 +217,65 @@ def test_bad_input_is_one_sentence(arguments: list[str], tmp_path: Path) -> None
     assert done.returncode == 2
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_submission_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    """Links to others' work, special files and gigabytes are refused in a sentence, unread."""
+    submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
+    project(submissions, "right", "01")
+    project(submissions, "link-inside", "01")
+    (submissions / "link-inside" / "main.py").unlink()
+    (submissions / "link-inside" / "main.py").symlink_to("../right/main.py")
+    project(submissions, "linked-folder", "01")
+    shutil.rmtree(submissions / "linked-folder" / "project")
+    (submissions / "linked-folder" / "project").symlink_to(submissions / "right" / "project")
+    project(submissions, "pipe", "01")
+    os.mkfifo(submissions / "pipe" / "main.pipe")
+    project(submissions, "large", "01")
+    with (submissions / "large" / "data").open("wb") as file:
+        file.truncate(50 * 2**30)  # holes: it takes no room on the disk, and minutes to read
+    shutil.rmtree(submissions / "right")
+    before = time.monotonic()
+    done = grade(submissions, "--chapter", "01", "--out", out)
+    assert time.monotonic() - before < 20
+    assert done.returncode == 0, done.stdout + done.stderr
+    problems = {name: row["problem"] for name, row in rows_of(out).items()}
+    assert problems == {
+        "link-inside": "Refused: main.py is a link that leads out of the submission.",
+        "linked-folder": "Refused: project is a link that leads out of the submission.",
+        "pipe": "Refused: main.pipe is neither a file nor a folder.",
+        "large": "Refused: it holds 51200 MiB of files; the limit is 400 MiB.",
+    }
+
+
+def test_link_to_another_submission_is_refused(tmp_path: Path) -> None:
+    """A submission that is itself a link is not graded as the one that it leads to."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").symlink_to("one")
+    assert why_refused(tmp_path / "one") == ""
+    assert why_refused(tmp_path / "two").startswith("Refused: it is a link to another folder.")
+    (tmp_path / "one" / "main.py").touch()
+    (tmp_path / "one" / "same.py").symlink_to("main.py")
+    assert why_refused(tmp_path / "one") == "", "a link inside one submission is no harm"
+
+
+def test_escape_codes_in_names_are_shown_as_text(tmp_path: Path) -> None:
+    """A folder's name clears no screen, neither in the table nor in the files of results."""
+    submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
+    (submissions / "evil\x1b[2J\x07 [bold]").mkdir(parents=True)
+    done = grade(submissions, "--chapter", "01", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert list(rows_of(out)) == ["evil\\x1b[2J\\x07 [bold]"]
+    assert "evil\\x1b[2J" in done.stdout
+    assert not {"\x1b", "\x07"} & set(done.stdout + done.stderr + out.read_text())
+    assert "1 of 1 are done already" in grade(submissions, "--chapter", "01", "--out", out).stdout
+
+
+def test_changed_file_changes_the_fingerprint(tmp_path: Path) -> None:
+    """What was handed in again is graded again, a changed link included."""
+    (tmp_path / "main.py").write_text("one")
+    first = fingerprint(tmp_path)
+    (tmp_path / "main.py").write_text("two")
+    second = fingerprint(tmp_path)
+    (tmp_path / "other.py").symlink_to("main.py")
+    assert len({first, second, fingerprint(tmp_path)}) == 3

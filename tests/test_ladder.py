@@ -75,7 +75,7 @@ def costs(browser: Browser) -> dict[str, Cost]:
             expect_page(page.get_by_role("status")).to_contain_text("SUCCESS", timeout=20_000)
             totals = page.locator("#totals").inner_text()
             requests, sockets, frames, _ = map(int, re.findall(r"\d+", totals))
-            late = int(page.locator("#told").inner_text().split()[1])
+            late = int(page.locator("#latency").inner_text().split()[1])
             ours = ports_of(project)
             lookups = sum(count for port, count in counts.items() if port in ours)
             found[chapter.number] = Cost(requests + sockets, frames, lookups, late)

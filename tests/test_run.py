@@ -1,12 +1,16 @@
 """`./course run` from outside: everything starts, everything ends."""
 
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from course.processes import (
     Process,
     ProjectProblem,
     Redis,
+    RedisProblem,
     answers,
     free_port,
     is_free,
@@ -28,6 +33,7 @@ from course.processes import (
     wait_for,
 )
 from course.processes.interrupts import ENDING
+from course.processes.process import LONGEST_LINE
 from course.processes.tree import commands_of, is_alive, relatives
 from course.testkit import running
 from course.testkit.explain import why_it_did_not_start
@@ -69,7 +75,7 @@ def text_of(process: Process) -> str:
     return "\n".join(process.lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDING)
 def test_signal_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
     """The page answers; a signal then leaves no process, no port and no file."""
     web, newsletter = free_port(), free_port()
@@ -95,6 +101,111 @@ def test_early_interrupt_ends_everything() -> None:
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(10) == 128 + signal.SIGINT, text_of(process)
         assert wait_for(lambda: gone(members), 5)
+
+
+def read_until(terminal: int, words: str, within: float = 30) -> None:
+    """Read what is written to a terminal until the words have come."""
+    written, end = b"", time.monotonic() + within
+    while words.encode() not in written:
+        left = end - time.monotonic()
+        assert select.select([terminal], [], [], max(0, left))[0], written.decode()
+        written += os.read(terminal, 65536)
+
+
+@pytest.mark.parametrize("how", ["closed", "Ctrl-\\"])
+def test_end_of_the_terminal_ends_everything(how: str, tmp_path: Path) -> None:
+    """A real terminal is closed, so that each write to it fails; or sends SIGQUIT."""
+    ports = ["--port", str(free_port()), "--newsletter-port", str(free_port())]
+    command = [*COMMAND.split(), "--no-open", "01", *ports]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(command[0], command, environment)
+    try:
+        read_until(terminal, "The page is at")
+        members = relatives(pid)
+        assert len(members) >= 4, "web, worker, newsletter and Redis"
+        if how == "closed":
+            os.close(terminal)
+        else:
+            os.write(terminal, b"\x1c")
+            read_until(terminal, "ending all processes")
+        assert wait_for(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None, 15)
+        assert wait_for(lambda: gone(members), 5), commands_of(members)
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        if how != "closed":
+            os.close(terminal)
+
+
+def test_kill_leaves_no_orphans(tmp_path: Path) -> None:
+    """SIGKILL cannot be caught: the guard ends what was started, and removes Redis's folder."""
+    ports = ("--port", free_port(), "--newsletter-port", free_port())
+    with course_run("01", *ports, TMPDIR=str(tmp_path)) as process:
+        assert wait_for(lambda: "The page is at" in text_of(process), 30), text_of(process)
+        members = family(process)
+        assert len(members) >= 4
+        os.kill(process.pid, signal.SIGKILL)
+        assert wait_for(lambda: gone(members), 10), commands_of(members)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_task_under_way_is_finished(tmp_path: Path) -> None:
+    """Ctrl-C signals the worker, not its pool processes: a running task ends with its result."""
+    server = Redis().start()
+    try:
+        port = free_port()
+        ports = ("--port", port, "--newsletter-port", free_port())
+        with course_run("01", *ports, REDIS_URL=server.url) as process:
+            assert wait_for(lambda: " ready." in text_of(process), 30), text_of(process)
+            assert wait_for(lambda: "The page is at" in text_of(process), 30), text_of(process)
+            body = {"email": "slow+2@example.com"}
+            answer = httpx.post(f"http://{HOST}:{port}/subscriptions", json=body)
+            key = f"celery-task-meta-{answer.json()['task_id']}"
+
+            def stored() -> str:
+                return str(server.client.get(key))
+
+            assert wait_for(lambda: '"STARTED"' in stored(), 10)
+            os.kill(process.pid, signal.SIGINT)
+            assert process.wait(10) == 130, text_of(process)
+            assert '"SUCCESS"' in stored()
+    finally:
+        server.stop()
+
+
+def test_kit_ends_a_worker_as_gently() -> None:
+    """The test kit, too, leaves a worker's pool processes to the worker."""
+    with running(ROOT / "chapters" / "01-polling") as project:
+        task_id = project.subscribe("slow+1@example.com")
+        assert wait_for(lambda: project.status(task_id)["state"] == "STARTED", 10)
+        assert project.end(project.worker) == 0
+        assert project.status(task_id)["state"] == "SUCCESS"
+
+
+def test_what_a_shell_leaves_behind_is_ended(tmp_path: Path) -> None:
+    """A command of several programs: when the shell has ended, they are ended, too."""
+    process = Process("web", "sleep 1000 & sleep 1000 & wait", tmp_path, dict(os.environ))
+    assert wait_for(lambda: len(family(process)) == 2, 10)
+    members = family(process)
+    process.stop()
+    assert wait_for(lambda: gone(members), 5)
+
+
+def test_line_without_an_end_is_bounded(tmp_path: Path) -> None:
+    """Output without newlines is kept in pieces; too much of it ends the process, in words."""
+    script = tmp_path / "flood.py"
+    script.write_text("while True: print('x' * 10_000, end='')")
+    process = Process(
+        "web", f"{sys.executable} flood.py", tmp_path, dict(os.environ), most_output=5_000_000
+    )
+    assert process.wait(20) == 128 + signal.SIGKILL
+    assert max(map(len, process.lines)) <= LONGEST_LINE
+    assert "the course ended this process: it wrote 5," in process.lines[-1]
 
 
 def test_background_job_hears_an_interrupt() -> None:
@@ -130,7 +241,7 @@ def test_reader_of_the_log_may_end_first() -> None:
     assert wait_for(lambda: gone(members), 5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDING)
 def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     """`./course test`, ended in the middle, leaves no process and no file."""
     command = f"{sys.executable} -m course test 01 -p no:cacheprovider -k test_busy_service"
@@ -169,6 +280,32 @@ def test_taken_port_is_named() -> None:
             assert process.wait(20) == 2
             assert f"Port {port} is taken" in text_of(process)
             assert "--port" in text_of(process)
+
+
+def without_the_right_to_low_ports(*words: str) -> list[str]:
+    """The command, for root without root's right to bind a port below 1024."""
+    if os.geteuid() != 0:
+        return list(words)
+    return ["setpriv", "--bounding-set", "-net_bind_service", *words]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS lets everybody have these ports")
+def test_port_that_is_not_allowed_is_named() -> None:
+    """A port below 1024 without the right to it is not allowed, which is not the same as taken."""
+    done = subprocess.run(
+        without_the_right_to_low_ports(*COMMAND.split(), "01", "--port", "80", "--no-open"),
+        cwd=ROOT, capture_output=True, text=True, timeout=40, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Port 80 is not allowed" in done.stderr
+    assert "--port 8080" in done.stderr
+
+
+def test_no_room_for_temporary_files_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis's folder cannot be made, as the folder for temporary files was deleted: a sentence."""
+    monkeypatch.setattr(tempfile, "tempdir", "/no-such-folder")
+    with pytest.raises(RedisProblem, match="no folder for temporary files"):
+        Redis()
 
 
 def test_redis_that_is_not_there_is_named() -> None:

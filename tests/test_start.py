@@ -7,7 +7,8 @@ import pytest
 
 from course.content.chapters import Chapter, all_chapters, find_chapter
 from course.content.diff import files_of
-from course.work.folder import WorkProblem, start
+from course.content.steps import find_state
+from course.work.folder import WorkProblem, is_begun, start
 from course.work.progress import STATE, Progress
 
 NOT_IN_WORK = {"tests", "steps", "README.md"}
@@ -105,3 +106,21 @@ def test_damaged_progress_is_no_obstacle(text: str, tmp_path: Path) -> None:
     assert Progress.read(tmp_path).summary(chapter) == ""
     Progress.read(tmp_path).note(chapter, ["a"], {})
     assert Progress.read(tmp_path).passed(chapter).keys() == {"a"}
+
+
+def test_work_that_is_begun_is_known(tmp_path: Path) -> None:
+    """Of the chapter it was begun for, and of its steps; not of another, nor of a folder's."""
+    work = tmp_path / "work"
+    assert not is_begun(find_chapter("02"), work)
+    start(find_chapter("02"), work=work)
+    assert is_begun(find_chapter("02"), work)
+    assert is_begun(find_state("02.3"), work)
+    assert not is_begun(find_chapter("03"), work)
+
+
+def test_step_is_begun_from_the_step_before(tmp_path: Path) -> None:
+    """`start 02.2`: what step 2 changes has yet to be written."""
+    start(find_state("02.2"), work=tmp_path / "work")
+    views = (tmp_path / "work/project/subscriptions/views.py").read_text()
+    assert "wait: float" in views
+    assert "import asyncio" not in views

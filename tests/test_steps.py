@@ -65,7 +65,7 @@ def test_step_fits_a_screen(step: Step) -> None:
     texts = [{p: f.read_text() for p, f in app_of(s).items()} for s in (before, step)]
     lines = [
         line
-        for change in differences(*texts, {})
+        for change in differences(texts[0], texts[1], {})
         for line in change.lines
         if line.startswith("+") and line[1:].strip() and change.path.startswith("project/")
     ]
@@ -117,13 +117,10 @@ def test_ideas_hold_from_their_step_on(state: Step, folders: dict[str, Path]) ->
         limit=250,
     )
     assert result.problem == ""
-    failed = {decision.idea.key: decision.details for decision in result.of("failed")}
+    failed = {decision.idea.key for decision in result.of("failed")}
     chance = set(steps[state.number].may_hold_before) if coming else set()
-    assert failed.keys() | chance == {idea.key for idea in coming}, failed
+    assert failed | chance == {idea.key for idea in coming}, result.of("failed")
     assert result.of("not reached") == []
-    for key, details in failed.items():
-        assert details["expected"], key
-        assert details["seen"], key
 
 
 @pytest.mark.parametrize(

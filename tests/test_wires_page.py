@@ -144,7 +144,7 @@ def look_at_all_sizes(page: BrowserPage, name: str) -> None:
     for scheme in ("light", "dark"):
         for size, (width, height) in SIZES.items():
             page.set_viewport_size({"width": width, "height": height})
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") == width
             save_screenshot(page, f"{name}-{size}-{scheme}")
             assert axe_violations(page) == []

@@ -5,11 +5,13 @@ try:
     # The launcher has blocked Ctrl-C: up to here it would have been a bare traceback.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-    from typer.completion import completion_init  # type: ignore[attr-defined]
+    from typer.completion import get_completion_inspect_parameters
 
     from course.cli.app import app
 
-    completion_init()  # for `./course completion`, and what its script asks at each Tab
+    # Registers the shells, for `./course completion` and for what its script asks at each Tab. The
+    # options that it returns are left out: they install for a command on PATH.
+    get_completion_inspect_parameters()
     app(prog_name="./course", complete_var="_COURSE_COMPLETE")
 except KeyboardInterrupt:
     sys.exit(130)

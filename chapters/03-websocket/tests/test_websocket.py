@@ -28,7 +28,7 @@ STATES_BEFORE = {"PENDING", "STARTED", "RETRY"}
 def test_first_state_comes_at_once(project: RunningProject) -> None:
     """The current state is the first frame, sent at once."""
     # About a task that was never started no message will ever come.
-    with project.follow(str(uuid.uuid4())) as follower:
+    with project.follow(project.pending_task()) as follower:
         first = follower.next(within=0.8, usually=NO_QUERY)
         expect("the state of a task that nobody has started", first["state"], "PENDING")
     task_id = project.subscribe("slow+0.5@example.com")
@@ -102,7 +102,7 @@ def test_every_follower_is_told_on_every_web_process(project: RunningProject) ->
 def test_open_sockets_do_not_delay_the_end(project: RunningProject) -> None:
     """SIGTERM with open sockets: they are closed with 1012, and the process ends within 3 s."""
     web = project.another_web()
-    with project.follow(str(uuid.uuid4()), web) as follower:
+    with project.follow(project.pending_task(), web) as follower:
         follower.next()
         start = time.monotonic()
         code = project.end_web(web)
@@ -143,16 +143,17 @@ def test_foreign_origin_is_refused(project: RunningProject, origin: str | None) 
     )
 
 
-def handshake(web: Web) -> bytes:
+def handshake(project: RunningProject, web: Web) -> bytes:
     """The request that opens a socket, for clients that do what no library would."""
     lines = (
-        f"GET /ws/task_status/{uuid.uuid4()} HTTP/1.1",
+        f"GET /ws/task_status/{project.pending_task()} HTTP/1.1",
         f"Host: {web.host}:{web.port}",
         f"Origin: {web.origin}",
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        *(f"{name}: {value}" for name, value in project.cookie_header.items()),
     )
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -160,10 +161,11 @@ def handshake(web: Web) -> bytes:
 def test_client_that_sends_is_closed(project: RunningProject) -> None:
     """A client that sends, and leaves while a frame is on its way, leaves no error in the log."""
     log = len(project.web.process.lines)
+    request = handshake(project, project.web)
 
     async def send_and_leave(number: int) -> None:
         reader, writer = await asyncio.open_connection(project.web.host, project.web.port)
-        writer.write(handshake(project.web))
+        writer.write(request)
         await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
         await asyncio.sleep(number % 25 / 8000)  # the first frame is sent within these 3 ms
         writer.write(b"\x81\x85" + bytes(4) + b"hello")  # masked with zeros: as it is
@@ -174,7 +176,7 @@ def test_client_that_sends_is_closed(project: RunningProject) -> None:
             await asyncio.gather(*(send_and_leave(number) for number in range(25)))
 
     run_async(crowd)
-    with project.follow(str(uuid.uuid4())) as follower:
+    with project.follow(project.pending_task()) as follower:
         follower.next()
         follower.connection.send("hello")
         expect("the close code", follower.close_code(), 1008, look_at=VIEWS)
@@ -198,8 +200,8 @@ def test_client_that_never_reads_is_not_read(project: RunningProject) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         client.settimeout(2)
         client.connect((web.host, web.port))
-        client.sendall(handshake(web))
-        with suppress(TimeoutError):  # the server reads no more
+        client.sendall(handshake(project, web))
+        with suppress(OSError):  # the server reads no more, or has given the client up
             while accepted < MOST_PINGS:
                 accepted += client.send(pings)
     expect_that(
@@ -213,6 +215,7 @@ def test_client_that_never_reads_is_not_read(project: RunningProject) -> None:
 
 def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
     """While Redis is frozen, the web process still serves the page: nothing blocks its loop."""
+    task_id = project.pending_task()
 
     async def seconds_to_get_the_page() -> float:
         start = time.monotonic()
@@ -237,7 +240,7 @@ def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
         )
 
     async def come_and_go() -> None:
-        async with await project.open_socket(str(uuid.uuid4())):
+        async with await project.open_socket(task_id):
             pass
 
     run_async(come_while_redis_is_frozen)

@@ -2,19 +2,14 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
-from course.processes import project_environment
 from course.testkit import RunningProject, eventually, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
@@ -50,21 +45,13 @@ def test_other_process_reaches_every_page(project: RunningProject) -> None:
             )
 
 
-def test_script_publishes(project: RunningProject, folder: Path) -> None:
+def test_script_publishes(project: RunningProject) -> None:
     """publish.py TASK_ID MESSAGE: a message from any terminal reaches the page."""
     task_id = str(uuid.uuid4())
     with project.follow(task_id) as follower:
         follower.next()
-        done = subprocess.run(
-            [sys.executable, "publish.py", task_id, "Hello from a terminal"],
-            cwd=folder,
-            env=os.environ | project_environment(REDIS_URL=project.redis.url),
-            timeout=20,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        expect("the exit code of publish.py", done.returncode, 0, usually=done.stderr[-500:])
+        done = project.run_script("publish.py", task_id, "Hello from a terminal")
+        expect("the exit code of publish.py", done.exit_code, 0, look_at="publish.py")
         said = follower.next(within=5, usually=NOT_RECEIVED)
         expect("the progress", said.get("progress"), "Hello from a terminal", look_at=VIEWS)
 

@@ -22,7 +22,7 @@ VIEWS = "project/ws/views.py"
 def test_view_subscribes(project: RunningProject) -> None:
     """While a client follows a task, its web process subscribes to one channel of Redis."""
     before = project.channels()
-    with project.follow(str(uuid.uuid4())) as follower:
+    with project.follow(project.pending_task()) as follower:
         follower.next()
         project.channel_since(before)
 
@@ -30,7 +30,7 @@ def test_view_subscribes(project: RunningProject) -> None:
 def test_view_subscribes_before_it_looks(project: RunningProject) -> None:
     """First subscribe, then query: a message that is published in between is not missed."""
     web = project.web_with(WS_FALLBACK_POLL_SECONDS="60")  # its fallback polls prove nothing
-    task_id, before = str(uuid.uuid4()), project.channels()
+    task_id, before = project.pending_task(), project.channels()
     with project.watch_redis() as commands, project.follow(task_id, web) as follower:
         follower.next()
         project.channel_since(before)
@@ -52,7 +52,7 @@ def test_view_subscribes_before_it_looks(project: RunningProject) -> None:
 def test_clients_that_leave_leave_nothing(project: RunningProject) -> None:
     """When 100 clients have come and gone, no subscription of theirs is left 5 seconds later."""
     web = project.another_web()
-    task_ids = [str(uuid.uuid4()) for _ in range(20)]
+    task_ids = [project.pending_task() for _ in range(20)]
     before = project.channels()
 
     async def come_and_go(number: int) -> None:
@@ -102,7 +102,7 @@ def test_lost_message_is_made_good(own_project: Callable[..., RunningProject]) -
 def test_message_about_another_task_is_not_sent(project: RunningProject) -> None:
     """A message on the task's channel that names another task is not sent to the client."""
     before = project.channels()
-    with project.follow(str(uuid.uuid4())) as follower:
+    with project.follow(project.pending_task()) as follower:
         message = follower.next()
         channel = project.channel_since(before)
         for task_id, state in ((str(uuid.uuid4()), "SUCCESS"), (message["task_id"], "STARTED")):
@@ -120,14 +120,14 @@ def test_message_about_another_task_is_not_sent(project: RunningProject) -> None
 
 
 def test_publishing_holds_up_no_task(project: RunningProject) -> None:
-    """Ten quick tasks are done within 4 seconds: publishing does not hold up the worker."""
+    """Ten quick tasks are done within 8 seconds: publishing does not hold up the worker."""
     start = time.monotonic()
     for task_id in [project.subscribe("slow+0@example.com") for _ in range(10)]:
         project.until_final(task_id, within=15)
     seconds = time.monotonic() - start
     expect_that(
-        seconds < 4,
-        "ten quick tasks are done within 4 s",
+        seconds < 8,  # a publish that hangs costs each of them 2 s
+        "ten quick tasks are done within 8 s",
         f"after {seconds:.1f} s",
         usually="publishing waits indefinitely in the worker: what was connected in one event loop "
         "does not answer in another",

@@ -1,7 +1,6 @@
 """An outage of Redis, seen by the clients: the same in chapters 4 and 5."""
 
 import time
-import uuid
 from collections.abc import Callable
 
 import pytest
@@ -18,17 +17,18 @@ def test_long_outage_is_over_soon(own_project: Callable[..., RunningProject]) ->
     """Redis is away for 11 s: clients are closed with 1012, then served again within 2 s."""
     project = own_project("web")
     web = project.web_with(WS_FALLBACK_POLL_SECONDS="60")
-    with project.follow(str(uuid.uuid4()), web) as stays:
+    task_ids = [project.pending_task() for _ in range(7)]
+    with project.follow(task_ids[0], web) as stays:
         stays.next()
         (channel,) = project.channels()
         project.redis.kill()
-        for _ in range(5):
-            with project.follow(str(uuid.uuid4()), web) as turned_away:
+        for task_id in task_ids[1:6]:
+            with project.follow(task_id, web) as turned_away:
                 expect("the close code", turned_away.close_code(), 1012, look_at=VIEWS)
         time.sleep(11)  # a client that backs off would try again only 5 s later
         project.redis.start()
         eventually(
-            lambda: first_frame(project, web),
+            lambda: first_frame(project, task_ids[6], web),
             lambda frame: frame is not None,
             "a client is served",
             within=2,
@@ -46,8 +46,8 @@ def test_long_outage_is_over_soon(own_project: Callable[..., RunningProject]) ->
         )
 
 
-def first_frame(project: RunningProject, web: Web) -> TaskStatus | None:
-    with project.follow(str(uuid.uuid4()), web) as follower:
+def first_frame(project: RunningProject, task_id: str, web: Web) -> TaskStatus | None:
+    with project.follow(task_id, web) as follower:
         try:
             return follower.next(within=2)
         except SocketClosed:

@@ -1,34 +1,28 @@
 """Chapter 4, exercise 1: progress as a number, from any terminal to a bar on the page."""
 
-import os
-import subprocess
-import sys
 import uuid
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
 
-from course.processes import project_environment
-from course.testkit import Follower, NotAsExpected, RunningProject, expect, expect_that
+from course.testkit import (
+    Follower,
+    NotAsExpected,
+    RunningProject,
+    Script,
+    expect,
+    expect_that,
+)
 
 PUBLISH = "publish.py"
 CELERY = "project/celery_utils.py"
 STATUS = "project/subscriptions/static/status.js"
 
 
-def publish(project: RunningProject, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "publish.py", *arguments],
-        cwd=Path(project.folder),
-        env=os.environ | project_environment(REDIS_URL=project.redis.url),
-        timeout=20,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def publish(project: RunningProject, *arguments: str) -> Script:
+    return project.run_script(PUBLISH, *arguments)
 
 
 def publish_well(project: RunningProject, *arguments: str) -> None:
@@ -36,9 +30,9 @@ def publish_well(project: RunningProject, *arguments: str) -> None:
     done = publish(project, *arguments)
     expect(
         f"the exit code of publish.py TASK_ID {' '.join(arguments[1:])}",
-        done.returncode,
+        done.exit_code,
         0,
-        usually=(done.stderr.strip().splitlines() or ["it takes two arguments, not three"])[-1],
+        usually="it takes two arguments, not three",
         look_at=PUBLISH,
     )
 
@@ -78,16 +72,16 @@ def test_bad_percent_is_refused(project: RunningProject) -> None:
         for percent in ("140", "half"):
             done = publish(project, task_id, "far", percent)
             expect_that(
-                done.returncode != 0,
+                done.exit_code != 0,
                 f"publish.py ends with an error code for {percent!r}",
-                f"exit code 0: {done.stdout.strip()}",
+                f"exit code 0: {done.output.strip()}",
                 usually="nothing looks at the number: Field(ge=0, le=100) does",
                 look_at=PUBLISH,
             )
             expect_that(
-                "Traceback" not in done.stderr and percent in done.stderr,
+                "Traceback" not in done.errors and percent in done.errors,
                 f"one sentence that names {percent}",
-                done.stderr[-300:],
+                done.errors[-300:],
                 usually="the ValidationError is not caught",
                 look_at=PUBLISH,
             )

@@ -19,8 +19,8 @@ from course.bench.stage import App, Stage, chapter_app, running_apps
 from course.bench.wire import Http, Traffic, WireProblem
 from course.content.chapters import all_chapters
 
-LOOK_EVERY = 0.05  # seconds between two looks for the task's end, by a connection of our own
-HEARTBEAT = 5.0  # seconds: chapter 4's page learns the end at one of these
+POLL_SECONDS = 0.05  # seconds between two looks for the task's end, by a connection of our own
+FALLBACK_POLL = 5.0  # seconds: chapter 4's page learns the end at one of these
 GIVE_UP = 20.0  # seconds after the task's end
 FRAMES_A_SECOND = 15
 
@@ -30,7 +30,7 @@ Hear = Callable[[Lane, Event], None]
 
 def until_of(seconds: float) -> float:
     """The time axis, in seconds: it has to reach chapter 4's next look after the task's end."""
-    return max(seconds + 1.5, math.ceil((seconds + 0.3) / HEARTBEAT) * HEARTBEAT + 0.7)
+    return max(seconds + 1.5, math.ceil((seconds + 0.3) / FALLBACK_POLL) * FALLBACK_POLL + 0.7)
 
 
 class Race:
@@ -105,4 +105,4 @@ class Race:
                 meta = json.loads(await client.get(f"celery-task-meta-{task_id}") or "{}")
                 if done := meta.get("date_done"):
                     lane.ended = datetime.fromisoformat(done).timestamp() - self.start_clock
-                await asyncio.sleep(LOOK_EVERY)
+                await asyncio.sleep(POLL_SECONDS)

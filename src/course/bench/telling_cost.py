@@ -12,7 +12,7 @@ from course.bench.summary import Figure, percentile
 LIMIT = 60.0  # seconds for one series
 WAYS = ("signal handlers", "new loop", "kept loop", "synchronous client")
 MEANING = {
-    "signal handlers": "chapter 5: look up, publish on a kept loop",
+    "signal handlers": "chapter 5: query, connect, publish, disconnect",
     "new loop": "new loop: connect, publish, disconnect",
     "kept loop": "kept loop: publish",
     "synchronous client": "synchronous client: publish",

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from course.content.chapters import Chapter
 from course.grade.grader import Grader, name_of, projects_in
 from course.grade.results import Results, Row
-from course.work.folder import WorkProblem
+from course.work.folder import WorkProblem, shown
 
 
 def grade_folder(
@@ -26,7 +26,7 @@ def grade_folder(
     if len(left) < len(projects):
         console.print(f"{len(projects) - len(left)} of {len(projects)} are done already.")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         bar = progress.add_task("grading", total=len(left))
 
@@ -35,4 +35,5 @@ def grade_folder(
 
         grader.grade_all(left, jobs, done)
     console.print(grader.results.table([name_of(project) for project in projects]))
-    console.print(f"\nIn {out}, and as JUnit XML in {out.with_suffix('.xml')}.", soft_wrap=True)
+    files = f"\nIn {shown(out)}, and as JUnit XML in {shown(out.with_suffix('.xml'))}."
+    console.print(files, soft_wrap=True, markup=False)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from course.content.chapters import all_chapters
+from course.content.printable import printable
 from course.content.steps import start_of, steps_of
 
 console = Console(highlight=False)
@@ -44,6 +45,6 @@ StateArgument = Annotated[
 
 def fail(problem: Exception | str, code: int = 2) -> typer.Exit:
     """Print the problem, and return what to raise."""
-    words = f"[red]Error:[/] {escape(str(problem))}"
+    words = f"[red]Error:[/] {escape(printable(str(problem)))}"
     Console(stderr=True, highlight=False).print(words, soft_wrap=True)
     return typer.Exit(code)

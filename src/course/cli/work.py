@@ -11,7 +11,7 @@ from rich.text import Text
 from course.cli.terminal import ChapterArgument, StateArgument, console, fail
 from course.content.chapters import UnknownChapter, find_chapter
 from course.content.exercises import UnknownExercise, find_work, ideas_to_check
-from course.content.steps import chapter_of, find_state
+from course.content.steps import Step, chapter_of, find_state, steps_of
 from course.processes.interrupts import ended_by_signals
 from course.work import folder as work
 from course.work.progress import Progress
@@ -29,15 +29,28 @@ def start(
     """
     try:
         found = find_state(chapter)
-        aside = work.start(found, fresh)
+        has_begun = not fresh and work.is_begun(found)
+        aside = None if has_begun else work.start(found, fresh)
     except (UnknownChapter, work.WorkProblem, OSError) as problem:
         raise fail(problem) from None
     if aside:
         console.print(f"Your work up to now is in {work.shown(aside)}.", soft_wrap=True)
+    of, steps = chapter_of(found), steps_of(chapter_of(found))
+    state = "holds your work for" if has_begun else "is ready for"
+    console.print(f"work/ {state} {found.title}.", soft_wrap=True)
     console.print(
-        f"work/ is ready for {found.title}. Read chapters/{chapter_of(found)}/README.md, change "
-        f"the code in work/, and see how far it is with ./course check {chapter_of(found).number}. "
-        "./course run work runs it, and restarts it on each save.",
+        f"The lesson: docs/lessons/{of.number}.md; ./course docs serves it at "
+        f"http://127.0.0.1:8000/lessons/{of.number}/",
+        soft_wrap=True,
+    )
+    if steps:
+        console.print(
+            f"Its steps: {', '.join(f'{step} {step.name}' for step in steps)}.", soft_wrap=True
+        )
+    first = found if isinstance(found, Step) else next(iter(steps), found)
+    console.print(
+        f"Change the code in work/, see it with ./course run work, and check it with "
+        f"./course check {first.arguments}.",
         soft_wrap=True,
     )
 

@@ -4,15 +4,16 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
 from course.content.chapters import Chapter, all_chapters
 from course.content.ideas import START, Idea, ideas_of
+from course.content.printable import printable
 from course.grade.results import Results, Row, plain
-from course.processes.limits import LimitWatcher
+from course.processes.limits import MOST_FILES, in_mib
 from course.processes.tree import ProcessTree
 from course.work.session import PASSED, Result, check
 
@@ -24,8 +25,8 @@ NO_PART_OF_IT = shutil.ignore_patterns(
 
 
 def name_of(project: Path) -> str:
-    """The folder's name as its row has it: the bytes of some are no UTF-8."""
-    return plain(os.fsencode(project.name).decode("utf-8", "backslashreplace")).removeprefix("'")
+    """The folder's name as its row has it: some hold bytes that are no UTF-8, or escape codes."""
+    return plain(printable(project.name)).removeprefix("'")
 
 
 def projects_in(folder: Path) -> list[Path]:
@@ -71,7 +72,9 @@ class Grader:
         row = Row(name_of(project), asked=self.asked)
         try:
             row.fingerprint = fingerprint(project)
-            self.fill(row, root_of(project))
+            row.problem = why_refused(project)
+            if not row.problem:
+                self.fill(row, root_of(project))
         except Exception as error:  # one project's row, and no other's
             row.problem = f"{ACCIDENT}: {type(error).__name__}: {error}"
         return row
@@ -117,16 +120,14 @@ class Grader:
                     raise KeyboardInterrupt
                 copy = tree.folder / "project"
                 shutil.copytree(project, copy, symlinks=True, ignore=NO_PART_OF_IT)
-                with LimitWatcher(tree) as watcher:
-                    result = check(
-                        ideas, copy, lanes=1, stop_at_first=stop_at_first, limit=LIMIT,
-                        tree=tree,
-                    )  # fmt: skip
+                result = check(
+                    ideas, copy, lanes=1, stop_at_first=stop_at_first, limit=LIMIT, tree=tree
+                )
             finally:
                 self.trees.discard(tree)
         if self.is_over.is_set():
             raise KeyboardInterrupt
-        return result, watcher.problem or result.problem
+        return result, result.problem
 
 
 def tell(row: Row, result: Result) -> None:
@@ -145,15 +146,47 @@ def root_of(project: Path) -> Path:
     return inner[0] if is_inner and (inner[0] / "Procfile").exists() else project
 
 
-def fingerprint(project: Path) -> str:
-    """Changes when a file of the project does. Links are not followed."""
-    found = hashlib.sha256()
+def files_of(project: Path) -> Iterator[Path]:
+    """What is handed in: files, links and what else there is, without what tools keep beside."""
     for parent, folders, files in os.walk(project):
         folders[:] = sorted(set(folders) - NO_PART_OF_IT(parent, folders))
-        for name in sorted(files):
-            path = Path(parent) / name
-            found.update(str(path.relative_to(project)).encode("utf-8", "replace"))
-            with suppress(OSError):
-                if path.is_file() and not path.is_symlink():
-                    found.update(path.read_bytes())
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        yield from (Path(parent, name) for name in sorted([*files, *links]))
+
+
+def why_refused(project: Path) -> str:
+    """Why a submission is not checked, in a sentence; "" if it is."""
+    if project.is_symlink():
+        return "Refused: it is a link to another folder. The files themselves are to be handed in."
+    size = 0
+    for path in files_of(project):
+        name = printable(str(path.relative_to(project)))
+        if path.is_symlink():
+            if not path.resolve().is_relative_to(project.resolve()):
+                return f"Refused: {name} is a link that leads out of the submission."
+        elif not path.is_file():
+            return f"Refused: {name} is neither a file nor a folder."
+        else:
+            size += path.stat().st_size
+    if size > MOST_FILES:
+        return f"Refused: it holds {in_mib(size)} of files; the limit is {in_mib(MOST_FILES)}."
+    return ""
+
+
+def fingerprint(project: Path) -> str:
+    """Changes when a file of the project does. Links are not followed.
+
+    Of a file that alone is too large for a submission, the size stands for the content.
+    """
+    found = hashlib.sha256()
+    for path in files_of(project):
+        found.update(os.fsencode(path.relative_to(project)))
+        with suppress(OSError):
+            if path.is_symlink():
+                found.update(os.fsencode(path.readlink()))
+            elif path.is_file():
+                found.update(str(path.stat().st_size).encode())
+                if path.stat().st_size <= MOST_FILES:
+                    with path.open("rb") as file:
+                        found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()[:16]

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 from rich.table import Table
 from rich.text import Text
 
+from course.content.printable import printable
+
 
 class ResultsProblem(Exception):
     """The file of results cannot be read or written. The message says why."""
@@ -117,6 +119,9 @@ class Results:
 
 
 def plain(text: str) -> str:
-    """One line of at most 500 characters that no spreadsheet takes for a formula."""
-    text = " ".join(text.split())[:500]
+    """One line of at most 500 characters that no spreadsheet takes for a formula.
+
+    What a project has written gives no orders to the terminal that shows it.
+    """
+    text = printable(" ".join(text.split()))[:500]
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -14,15 +14,21 @@ MOST_PROCESSES = 120
 MOST_MEMORY = 800 * 2**20  # bytes, of one process
 MOST_MEMORY_ALL = 3 * 2**30  # bytes, of all: a browser alone has some hundred million
 MOST_FILES = 400 * 2**20  # bytes, of one file and of all that are written
-LOOK_EVERY = 0.3  # seconds
+LOOK_EVERY = 0.5  # seconds
 
 
 class LimitWatcher:
-    """Watches a tree while it runs, and ends it when it takes more than its share."""
+    """Watches a tree while it runs, and ends it when it takes more than its share.
 
-    def __init__(self, tree: ProcessTree) -> None:
+    What it writes counts in the tree's own folder, and in `project`, the folder that it runs in.
+    """
+
+    def __init__(self, tree: ProcessTree, project: Path | None = None) -> None:
         self.tree = tree
         self.problem = ""  # what it took too much of
+        is_inside = project is not None and project.is_relative_to(tree.folder)
+        self._project = None if is_inside else project
+        self._size_before = size_of(self._project) if self._project else 0
         self._done = threading.Event()
         self._limited: set[int] = set()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -56,16 +62,27 @@ class LimitWatcher:
     def _too_much(self) -> str:
         members = self.tree.members()
         if len(members) > MOST_PROCESSES:
-            return f"it had {len(members)} processes; the limit is {MOST_PROCESSES}"
+            return f"It had {len(members)} processes; the limit is {MOST_PROCESSES}."
         memory = []
         for process in members:
             with suppress(psutil.Error):
                 memory.append(process.memory_info().rss)
-        if max(memory, default=0) > MOST_MEMORY or sum(memory) > MOST_MEMORY_ALL:
-            return f"it used {sum(memory) // 2**20} MiB of memory"
-        if (size := size_of(self.tree.folder)) > MOST_FILES:
-            return f"it wrote {size // 2**20} MiB of files"
+        for what, size, limit in (
+            ("A process used {} of memory", max(memory, default=0), MOST_MEMORY),
+            ("It used {} of memory", sum(memory), MOST_MEMORY_ALL),
+            ("It wrote {} of files", self._written(), MOST_FILES),
+        ):
+            if size > limit:
+                return f"{what.format(in_mib(size))}; the limit is {in_mib(limit)}."
         return ""
+
+    def _written(self) -> int:
+        there = size_of(self._project) - self._size_before if self._project else 0
+        return size_of(self.tree.folder) + max(0, there)
+
+
+def in_mib(size: int) -> str:
+    return f"{size // 2**20} MiB"
 
 
 def size_of(folder: Path) -> int:

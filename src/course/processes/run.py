@@ -28,8 +28,9 @@ from course.processes.redis import Redis, redis_server
 from course.processes.saves import Saves
 from course.processes.tracebacks import last_error, own_line, traceback_in
 
-LAST_LINES = 60  # of a process that has ended, in which an error is searched
-SHOWN_LINES = 12  # of them, if there is none
+NEWSLETTER = "newsletter"  # the name of the third party in a Procfile
+LAST_LINES = 60  # of a process that has ended, for its traceback
+SHOWN_LINES = 12  # of them, if it has none
 PAUSE = 0.1  # seconds between two rounds of the main loop
 WORD_EVERY = 2.0  # seconds between two lines that say that the start takes time
 
@@ -63,7 +64,7 @@ class RunningLog:
 
     def __init__(self) -> None:
         self._printer = Printer(
-            sys.stdout, width=len("newsletter"), colour=not os.environ.get("NO_COLOR")
+            sys.stdout, width=len(NEWSLETTER), colour=not os.environ.get("NO_COLOR")
         )
         self._colours = get_colours()
         self._colour_of: dict[str, str] = {}
@@ -218,7 +219,9 @@ class Runner:
         self._page.expect()
 
     def _stop(self) -> None:
-        stop_all(self._processes)
+        # The third party comes last: the worker's tasks call it until they are done.
+        stop_all([process for process in self._processes if process.name != NEWSLETTER])
+        stop_all([process for process in self._processes if process.name == NEWSLETTER])
         for process in self._processes:
             self._guard.ended(process.pid)
         self._processes.clear()
@@ -254,14 +257,15 @@ class Runner:
     def _say_why(self, process: Process) -> None:
         process.wait(1)
         last = process.lines[-LAST_LINES:]
-        error = last_error(last) if process.exit_code == 1 else ""  # Python's code for a traceback
-        shown = traceback_in(last, self.project) if error else last[-SHOWN_LINES:]
-        reason = ": ".join(filter(None, [own_line(last, self.project) if error else "", error]))
-        self._log.say(
-            f"{process.name} has ended with exit code {process.exit_code}. "
-            + (f"{reason}" if reason else "It said last:")
-        )
-        for line in shown:
+        was_signalled = (process.exit_code or 0) > 128
+        error = "" if was_signalled else last_error(last[-SHOWN_LINES:])
+        if error:
+            where = own_line(last, self.project)
+            reason, last = f"{where}: {error}" if where else error, traceback_in(last, self.project)
+        else:
+            reason, last = "It said last:", last[-SHOWN_LINES:]
+        self._log.say(f"{process.name} has ended with exit code {process.exit_code}. {reason}")
+        for line in last:
             self._log.line(process.name, line)
         if self.options.watches:
             self._log.say(f"The next save starts {process.name} again.")

@@ -7,12 +7,14 @@ from course.testkit.expect import NotAsExpected, eventually, expect, expect_that
 from course.testkit.follower import FINAL, Follower, SocketClosed, TaskStatus, run_async
 from course.testkit.launched import Web
 from course.testkit.project import RunningProject, running
+from course.testkit.scripts import Script
 
 __all__ = [
     "FINAL",
     "Follower",
     "NotAsExpected",
     "RunningProject",
+    "Script",
     "SocketClosed",
     "TaskStatus",
     "Web",

@@ -27,6 +27,7 @@ UVICORN = re.compile(r"^(?P<level>[A-Z]+): {2,}(?P<text>.*)")
 GROUP = re.compile(r"^(?: *[+|](?:-+)? ?)+(?: -+ \d+ -+)?")  # the bars of an exception group
 ANSWER = re.compile(r'"(?P<request>[A-Z]+ \S+) HTTP/[\d.]+" (?P<status>[45]\d\d)')
 HANDSHAKE = re.compile(r'"WebSocket (?P<path>\S+)" (?P<status>403)')
+RETRY = re.compile(r"retry: Retry in \S+ (\w+\(.*)")
 MENTIONS_ERROR = re.compile(
     r"\b[A-Z]\w*(?:Error|Exception)\b|never awaited|validation errors? for|Traceback"
 )
@@ -84,7 +85,7 @@ def last_words(name: str, exit_code: int, lines: list[str], folder: Path) -> Com
     """Of a process that ended by itself: its last exception, or else its last lines."""
     found = [c for c in in_lines(name, lines, folder) if c.weight < Weight.ANSWER]
     if found:
-        last = found[-1]
+        last = min(reversed(found), key=lambda complaint: complaint.weight)
         text = f"it ended with exit code {exit_code}: {last.text}"
         return replace(last, text=text, weight=Weight.ENDED)
     spoken = [line for line in lines if line.strip()][-MOST_LINES:]
@@ -204,6 +205,8 @@ def from_log(source: str, found: re.Match[str], lines: list[str]) -> Iterator[Co
         yield Complaint(source, said, Weight.ANSWER)
     elif refused := HANDSHAKE.search(text):
         yield Complaint(source, f"refused the WebSocket {refused['path']}", Weight.ANSWER)
+    elif (again := RETRY.search(text)) and "Busy" not in again[0]:
+        yield Complaint(source, f"tries again after {again[1]}", Weight.WARNING, lines=[text])
     elif level in ("ERROR", "CRITICAL"):
         if (
             len(lines) > 1

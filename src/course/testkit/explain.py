@@ -44,6 +44,7 @@ def explain(error: BaseException, folder: Path, record: Record, idea: str = "") 
     if isinstance(reason, NotAsExpected):
         error = reason
     expected, seen = in_words(error, record)
+    record.settle()
     complaints = gather(record, folder)
     known: list[Complaint] = getattr(error, "complaints", [])
     return explained(expected, seen, known or complaints, folder, idea, error)
@@ -75,7 +76,7 @@ def explained(
         look_at=where or look_at or hinted,
         log=first.lines[-LOG_LINES:] if first and len(first.lines) > 1 else [],
         log_of=first.source if first else "",
-        cause=key_of(cause, first, where),
+        cause=key_of(cause, first, where) or f"{expected}: {seen}",
     )
 
 
@@ -254,7 +255,7 @@ def from_browser(text: str) -> tuple[str, str]:
 
 PARTS = {
     'get_by_role("status")': "the page's line for the state",
-    'locator("#told")': "the page's line about how late it was",
+    'locator("#latency")': "the page's line about the latency",
     'locator("#notice")': "the page's notice",
     'locator("#totals")': "the wire panel's totals",
     'get_by_label("e-mail")': "the form's field",

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,21 @@ class RunningProject(LaunchedProject):
         )
         return str(answer.json()["task_id"])
 
+    def pending_task(self) -> str:
+        """The id of a task that stays PENDING: of one that nobody started, or, if the project
+        knows of no such task, of one in a queue that no worker takes from.
+        """
+        task_id = str(uuid.uuid4())
+        if self.http.get(f"{self.url}/task_status/{task_id}").status_code != 404:
+            return task_id
+        return self.subscribe("ada@example.com", self.web_with(CELERY_QUEUE="idle"))
+
+    @property
+    def cookie_header(self) -> dict[str, str]:
+        """The cookies that the project has given to `http`, for a client that keeps none."""
+        cookies = "; ".join(f"{one.name}={one.value}" for one in self.http.cookies.jar)
+        return {"Cookie": cookies} if cookies else {}
+
     def status(self, task_id: str, web: Web | None = None) -> TaskStatus:
         __tracebackhide__ = True
         url = f"{(web or self.web).url}/task_status/{task_id}"
@@ -96,7 +112,10 @@ class RunningProject(LaunchedProject):
         web = web or self.web
         try:
             connection = connect(
-                web.task_socket(task_id), origin=Origin(origin or web.origin), close_timeout=2
+                web.task_socket(task_id),
+                origin=Origin(origin or web.origin),
+                additional_headers=self.cookie_header,
+                close_timeout=2,
             )
         except InvalidStatus as refused:
             raise handshake_refused(refused) from None
@@ -132,7 +151,10 @@ class RunningProject(LaunchedProject):
         web = web or self.web
         try:
             return await connect_async(
-                web.task_socket(task_id), origin=Origin(web.origin), open_timeout=30
+                web.task_socket(task_id),
+                origin=Origin(web.origin),
+                additional_headers=self.cookie_header,
+                open_timeout=30,
             )
         except InvalidStatus as refused:
             raise handshake_refused(refused) from None
@@ -153,7 +175,7 @@ class RunningProject(LaunchedProject):
                         left = deadline - time.monotonic()
                         status = json.loads(await asyncio.wait_for(socket.recv(), left))
                         tries = 0
-                        if status["state"] in FINAL:
+                        if status.get("state") in FINAL:
                             return str(status["state"]), lost
             except (OSError, NotAsExpected, WebSocketException):  # a TimeoutError is an OSError
                 lost += 1

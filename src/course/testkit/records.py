@@ -1,5 +1,6 @@
 """What the project said and answered since a test began: the evidence when the test fails."""
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ SHARED: "pytest.StashKey[RunningProject]" = pytest.StashKey()
 RECORD: "pytest.StashKey[Record]" = pytest.StashKey()
 
 
+QUIET = 0.3  # seconds without a new line
+LONGEST_SETTLING = 1.0  # seconds
+
+
 @dataclass
 class Said:
     """A process, and what it has said: before the test began, and since."""
@@ -35,6 +40,7 @@ class Record:
     projects: list["RunningProject"] = field(default_factory=list)
     lines_before: dict[Process, int] = field(default_factory=dict)
     answers_before: int = 0
+    scripts_before: int = 0
     page: "PageLog | None" = None
 
     @classmethod
@@ -46,6 +52,17 @@ class Record:
             self.projects = [shared]
             self.lines_before = {process: process.said for process in shared.processes}
             self.answers_before = len(shared.answers)
+            self.scripts_before = len(shared.scripts)
+
+    def settle(self) -> None:
+        """Wait for what the processes still have to say: a log comes a moment after the answer."""
+        deadline = time.monotonic() + LONGEST_SETTLING
+        said, quiet_since = -1, time.monotonic()
+        while time.monotonic() < min(deadline, quiet_since + QUIET):
+            now = sum(process.said for project in self.projects for process in project.processes)
+            if now != said:
+                said, quiet_since = now, time.monotonic()
+            time.sleep(0.02)
 
     def processes(self) -> list[Said]:
         return [
@@ -60,7 +77,8 @@ class Record:
 
     @property
     def scripts(self) -> list[Script]:
-        return [script for project in self.projects for script in project.scripts]
+        found = [script for project in self.projects for script in project.scripts]
+        return found[self.scripts_before :]
 
     def answers(self) -> list[str]:
         """The HTTP answers since then that were errors, a line each: with their text."""

@@ -8,6 +8,7 @@ from watchfiles import Change, DefaultFilter
 from watchfiles import watch as changes_in
 
 from course.content.exercises import Work, ideas_to_check
+from course.content.printable import printable
 from course.work.folder import WORK
 from course.work.output import Lines, as_data, say_outcome
 from course.work.progress import STATE, Progress
@@ -51,7 +52,7 @@ def check_once(
 def why(decision: Decision) -> str:
     """What a hint begins with: the cause that the check has found, if it has found one."""
     failure = decision.failure
-    return failure.usually if failure and failure.cause else ""
+    return failure.usually if failure and failure.because else ""
 
 
 def stamps(project: Path) -> dict[str, float]:
@@ -75,7 +76,7 @@ def watch(
         before = stamps(project)
         result = check_once(console, what, project, verbose=verbose, with_wires=with_wires)
         if result.problem:
-            console.print(f"\n{result.problem}", soft_wrap=True, markup=False)
+            console.print(f"\n{printable(result.problem)}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")
         for _ in changes_in(project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500):
             if stamps(project) != before:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from course.content.chapters import CHAPTERS, ROOT, UnknownChapter
+from course.content.printable import printable
 from course.content.steps import (
     State,
     Step,
@@ -54,6 +55,11 @@ def start(state: State, fresh: bool = False, work: Path = WORK) -> Path | None:
     return aside
 
 
+def is_begun(state: State, work: Path = WORK) -> bool:
+    """Has `work` been begun for this chapter already?"""
+    return Progress.read(work).data.get("started") == chapter_of(state).number
+
+
 def copy_start(state: State, target: Path) -> None:
     """What one starts from: for a step the step before, for a chapter the chapter before."""
     before = state_before(state) if isinstance(state, Step) and state.number else None
@@ -73,8 +79,7 @@ def moved_aside(path: Path) -> Path:
 
 def shown(path: Path) -> str:
     """A path as a person would write it: relative to where they are, if that is shorter."""
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(str(path)) else str(path)
+    return printable(min(os.path.relpath(path), str(path), key=len))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a check says on the terminal, and as JSON."""
 
+import itertools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.text import Text
 from course.content.chapters import Chapter, all_chapters
 from course.content.exercises import Exercise, Work, exercises_of
 from course.content.ideas import START
+from course.content.printable import printable
 from course.content.steps import Step, steps_of
 from course.testkit.events import Failure
 from course.work.folder import WORK, shown
@@ -23,6 +25,7 @@ MARKS = {
     NOT_REACHED: ("·", "dim"),
 }
 MOST_LINES = 10  # of one message
+MOST_CAUSES = 3  # that are explained
 LONGEST = 300  # characters of one line
 
 
@@ -77,10 +80,14 @@ def say_outcome(
     is_verbose: bool = False,
 ) -> None:
     """What comes after the lines: why each idea fails, the counts, and how to go on."""
-    for same in by_cause(result.of(FAILED)):
+    causes = by_cause(result.of(FAILED))
+    shown_causes = causes if is_verbose else causes[:MOST_CAUSES]
+    for same in shown_causes:
         console.print()
         for text in message(same, project, is_verbose):
             console.print(text, soft_wrap=True)
+    if rest := sum(len(same) for same in causes[len(shown_causes) :]):
+        console.print(f"\n{rest} more fail: mend these first, or see all with --verbose.")
     where = "" if project == WORK.resolve() else f" --project {shown(project)}"
     if result.first_failed and (project / STATE).exists():
         console.print(f"\nThe next hint: ./course hint {what.arguments}{where}")
@@ -148,7 +155,7 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
     ):
         texts = [text for text in texts if text]
         for number, text in enumerate(texts):
-            shown_text = text if is_verbose else on_one_line(text)
+            shown_text = printable(text if is_verbose else on_one_line(text))
             lines.append(Text(f"  {label if number == 0 else '':<10}{shown_text}"))
     also = [f"    {decision.idea.text}" for decision in same[1:]]
     if also:
@@ -161,7 +168,7 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
     if failure.log and room > 1 and (is_verbose or ":" not in failure.look_at):
         lines.append(Text(f"  {the_log_of(failure.log_of)}, its last lines:", "dim"))
         for line in failure.log[-room:]:
-            text = line if is_verbose else on_one_line(line)
+            text = printable(line if is_verbose else on_one_line(line))
             lines.append(Text(f"    {text}", "dim"))
     if failure.wires:
         lines.append(Text("  what passed between the processes last:", "dim"))
@@ -185,8 +192,8 @@ def file_to_open(look_at: str, project: Path) -> str:
     if not file.exists():
         return f"{name} (there in the course's own app; yours may keep it elsewhere)"
     if number.isdigit():
-        lines = file.read_text(errors="replace").splitlines()
-        code = lines[int(number) - 1].strip() if int(number) <= len(lines) else ""
+        with file.open(errors="replace") as lines:
+            code = next(itertools.islice(lines, int(number) - 1, None), "").strip()[:200]
         return f"{shown(file)}, line {number}: {code}"
     return shown(file)
 

@@ -3,6 +3,7 @@
 The ideas are given out, one at a time, to processes that judge them side by side: see lanes.py.
 """
 
+import errno
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -11,6 +12,7 @@ from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 
 from course.content.ideas import START, Idea
+from course.processes.limits import LimitWatcher
 from course.processes.tree import ProcessTree
 from course.testkit.events import Event, Failed, Failure, Passed, Ready, Skipped
 from course.work.lanes import Kind, Lane, start_lane
@@ -63,12 +65,30 @@ def check(
     """Decide the ideas on that project. What comes after the first that fails is not reached.
 
     `on_decided` hears of them in their order, whatever the order in which they were judged; those
-    named in `first`, which failed the last time, are judged before the others. With wires, a
-    failure has what passed between the processes last.
+    named in `first`, which failed the last time, are judged before the others. The project is kept
+    within limits, whoever wrote it: see processes/limits.py. With wires, a failure has what passed
+    between the processes last.
     """
-    with nullcontext(tree) if tree else ProcessTree() as ours:
-        check = Check(ideas, project, on_decided, ours, stop_at_first, first, limit, with_wires)
-        return check.run(Kind.for_ideas(ideas, lanes))
+    result = Result([Decision(idea) for idea in ideas])
+    try:
+        with (
+            nullcontext(tree) if tree else ProcessTree() as ours,
+            LimitWatcher(ours, project) as watcher,
+        ):
+            check = Check(
+                result, project, on_decided, ours, stop_at_first, first, limit, with_wires
+            )
+            check.run(Kind.for_ideas(ideas, lanes))
+        if watcher.problem:
+            result.problem = f"The project was ended. {watcher.problem}"
+    except OSError as error:
+        if error.errno in (errno.EPIPE, errno.EIO):
+            raise  # nobody reads what is printed any more
+        result.problem = (
+            f"The check's folder for temporary files is gone, or cannot be written to: {error}. "
+            "Code of the project may have deleted it; TMPDIR names another place."
+        )
+    return result
 
 
 class Check:
@@ -76,7 +96,7 @@ class Check:
 
     def __init__(
         self,
-        ideas: list[Idea],
+        result: Result,
         project: Path,
         on_decided: Callable[[Decision], None],
         tree: ProcessTree,
@@ -86,11 +106,12 @@ class Check:
         with_wires: bool,
     ) -> None:
         self.with_wires = with_wires
-        self.ideas, self.project, self.on_decided, self.tree = ideas, project, on_decided, tree
+        self.project, self.on_decided, self.tree = project, on_decided, tree
         self.stop_at_first, self.first = stop_at_first, first
         self.started = time.monotonic()
         self.deadline = self.started + limit
-        self.result = Result([Decision(idea) for idea in ideas])
+        self.result = result
+        self.ideas = ideas = [decision.idea for decision in result.decisions]
         self.numbers = {idea.key: number for number, idea in enumerate(ideas)}
         self.waiting = list(ideas)  # those that no lane has been given
         self.limit = len(ideas)  # the number of the first idea that failed
@@ -98,7 +119,7 @@ class Check:
         self.lanes: list[Lane] = []
         self.selector = DefaultSelector()
 
-    def run(self, kinds: list[Kind]) -> Result:
+    def run(self, kinds: list[Kind]) -> None:
         with self.selector:
             for kind in kinds:
                 self.start(kind)
@@ -109,7 +130,6 @@ class Check:
                 self.watch()
         self.tell(even_not_reached=not self.result.problem)
         self.result.seconds = round(time.monotonic() - self.started, 1)
-        return self.result
 
     def start(self, kind: Kind) -> None:
         lane = start_lane(kind, self.project, self.ideas, self.tree, IDEA_LIMIT, self.with_wires)
@@ -163,9 +183,10 @@ class Check:
             self.end(lane)
 
     def note_end(self, lane: Lane) -> None:
-        if lane.running:
-            self.fail(lane.running, ended_from_outside(lane.process.wait()))
-        elif not lane.is_ready and not self.result.problem:
+        code = lane.process.wait()
+        if lane.running and code < 0:
+            self.fail(lane.running, ended_from_outside(code))
+        elif (lane.running or not lane.is_ready) and not self.result.problem:
             self.result.problem = f"The tests could not be run.\n{lane.last_words()}"
         self.end(lane)
 
@@ -215,7 +236,7 @@ class Check:
 def ended_from_outside(code: int) -> Failure:
     return Failure(
         "the project leaves other processes alone",
-        f"the process that ran this test was ended (exit code {code})",
+        f"the process that ran this test was ended by signal {-code}",
         usually="code of the project kills its parent, or the machine had no memory left",
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import Any
 
 from celery.result import denied_join_result
 from fastapi import FastAPI, Request
@@ -12,8 +12,6 @@ from fastapi.staticfiles import StaticFiles
 
 from project.config import require_redis
 from project.subscriptions.views import subscriptions_router
-
-STATIC = Path(__file__).parent / "subscriptions" / "static"
 
 
 @asynccontextmanager
@@ -27,13 +25,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app() -> FastAPI:
     app = FastAPI(title="Newsletter", lifespan=lifespan)
     app.include_router(subscriptions_router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", StaticFiles(packages=[("project.subscriptions", "static")]))
     app.add_exception_handler(RequestValidationError, invalid_request)
     return app
 
 
-async def invalid_request(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+async def invalid_request(request: Request, error: Any) -> JSONResponse:
     # FastAPI's own answer repeats the input, which may hold what JSON cannot: NaN, for example.
     detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
     return JSONResponse({"detail": detail}, status_code=422)

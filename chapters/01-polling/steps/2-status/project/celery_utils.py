@@ -10,13 +10,10 @@ from project.config import require_redis, settings
 
 
 def create_celery() -> Celery:
-    celery = Celery(
-        "project",
-        broker=str(settings.celery_broker_url),
-        backend=str(settings.celery_result_backend),
-        include=["project.subscriptions.tasks"],
-    )
+    celery = Celery("project", include=["project.subscriptions.tasks"])
     celery.conf.update(
+        broker_url=str(settings.celery_broker_url),
+        result_backend=str(settings.celery_result_backend),
         task_track_started=True,
         result_expires=3600,
     )
@@ -25,9 +22,7 @@ def create_celery() -> Celery:
     return celery
 
 
-@worker_init.connect
-def worker_init_handler(**kwargs: Any) -> None:
-    require_redis()
+worker_init.connect(require_redis)
 
 
 class TaskStatus(BaseModel):

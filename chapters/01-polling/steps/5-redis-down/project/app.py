@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import Any
 
 import kombu.exceptions
 import redis
@@ -14,8 +14,6 @@ from fastapi.staticfiles import StaticFiles
 
 from project.config import require_redis
 from project.subscriptions.views import subscriptions_router
-
-STATIC = Path(__file__).parent / "subscriptions" / "static"
 
 
 @asynccontextmanager
@@ -29,7 +27,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app() -> FastAPI:
     app = FastAPI(title="Newsletter", lifespan=lifespan)
     app.include_router(subscriptions_router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", StaticFiles(packages=[("project.subscriptions", "static")]))
     app.add_exception_handler(redis.RedisError, redis_is_away)
     app.add_exception_handler(kombu.exceptions.OperationalError, redis_is_away)
     app.add_exception_handler(RequestValidationError, invalid_request)
@@ -41,8 +39,7 @@ async def redis_is_away(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": detail}, status_code=503, headers={"Retry-After": "2"})
 
 
-async def invalid_request(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+async def invalid_request(request: Request, error: Any) -> JSONResponse:
     # FastAPI's own answer repeats the input, which may hold what JSON cannot: NaN, for example.
     detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
     return JSONResponse({"detail": detail}, status_code=422)

@@ -2,47 +2,41 @@
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import redis
-from pydantic import AliasChoices, Field, HttpUrl, RedisDsn, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import AfterValidator, AliasChoices, Field, HttpUrl, RedisDsn, ValidationError
+from pydantic_settings import BaseSettings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-REDIS_URL = RedisDsn("redis://127.0.0.1:6379/0")
+
+def check_database(url: RedisDsn) -> RedisDsn:
+    database = (url.path or "").strip("/")
+    if database and not database.isdecimal():
+        raise ValueError(f"a database of Redis has a number, and {database!r} is none")
+    return url
+
+
+def or_redis_url(name: str) -> Any:
+    default = RedisDsn("redis://127.0.0.1:6379/0")
+    return Field(default=default, validation_alias=AliasChoices(name, "redis_url"))
+
+
+RedisUrl = Annotated[RedisDsn, AfterValidator(check_database)]
 
 
 class Settings(BaseSettings):
-    # Each may name a server of its own. What is not set is REDIS_URL.
-    celery_broker_url: RedisDsn = Field(
-        default=REDIS_URL, validation_alias=AliasChoices("celery_broker_url", "redis_url")
-    )
-    celery_result_backend: RedisDsn = Field(
-        default=REDIS_URL, validation_alias=AliasChoices("celery_result_backend", "redis_url")
-    )
+    celery_broker_url: RedisUrl = or_redis_url("celery_broker_url")
+    celery_result_backend: RedisUrl = or_redis_url("celery_result_backend")
     newsletter_url: HttpUrl = HttpUrl("http://127.0.0.1:8011")
     # How long one call of the newsletter service may take in all, in seconds.
     newsletter_deadline_seconds: float = Field(default=600, gt=0)
 
     # Origins of other sites whose pages may open our WebSocket, separated by commas.
-    allowed_origins: Annotated[list[str], NoDecode] = []
+    allowed_origins: str = ""
     # How long a WebSocket waits for a task to end, in seconds.
     ws_deadline_seconds: float = Field(default=1200, gt=0)
-
-    @field_validator("allowed_origins", mode="before")
-    @classmethod
-    def split(cls, origins: str | list[str]) -> list[str]:
-        listed = origins.split(",") if isinstance(origins, str) else origins
-        return [origin.strip() for origin in listed if origin.strip()]
-
-    @field_validator("celery_broker_url", "celery_result_backend")
-    @classmethod
-    def database_is_a_number(cls, url: RedisDsn) -> RedisDsn:
-        database = (url.path or "").strip("/")
-        if database and not database.isdecimal():
-            raise ValueError(f"Redis has numbered databases, and {database!r} is not a number")
-        return url
 
 
 def load_settings() -> Settings:
@@ -53,14 +47,12 @@ def load_settings() -> Settings:
         stop_process(f"The setting {str(first['loc'][0]).upper()} is wrong: {first['msg']}.")
 
 
-def require_redis() -> None:
+def require_redis(**kwargs: Any) -> None:
     """Stop the process if it could do nothing but wait for Redis."""
+    limits: Any = {"socket_connect_timeout": 1, "socket_timeout": 1, "retry": Retry(NoBackoff(), 0)}
     for name in ("celery_broker_url", "celery_result_backend"):
-        url = str(getattr(settings, name))
         try:
-            with redis.Redis.from_url(
-                url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0)
-            ) as client:
+            with redis.Redis.from_url(str(getattr(settings, name)), **limits) as client:
                 client.ping()
         except redis.RedisError as error:
             stop_process(f"The setting {name.upper()} leads to no Redis that answers: {error}")

@@ -20,5 +20,6 @@ def page() -> FileResponse:
 
 # This view is `def`, not `async def`: what it calls blocks, so FastAPI gives it a thread.
 @subscriptions_router.post("/subscriptions")
-def start_subscription(subscription: Subscription) -> str:
-    return subscribe(subscription.email)  # takes as long as the newsletter service does
+def start_subscription(subscription: Subscription) -> dict[str, str]:
+    # This takes as long as the newsletter service does.
+    return {"result": subscribe(subscription.email)}

@@ -2,22 +2,17 @@
 
 import httpx
 from celery import shared_task
-from celery.exceptions import SoftTimeLimitExceeded
 
 from project.celery_utils import PublicError
 from project.config import settings
 
 
 class NewsletterBusy(PublicError):
-    pass
-
-
-class NewsletterTooSlow(PublicError):
-    pass
+    """The service answered 503: worth another try."""
 
 
 class AddressRefused(PublicError):
-    pass
+    """The service answered 403: final."""
 
 
 @shared_task(
@@ -30,20 +25,13 @@ class AddressRefused(PublicError):
 )
 def subscribe(email: str) -> str:
     """Subscribe the address. Retries while the service is busy or away; a refusal is final."""
-    try:
-        answer = post_subscriber(email)
-    except SoftTimeLimitExceeded:
-        raise NewsletterTooSlow("The newsletter service takes too long.") from None
+    # 5 seconds to connect. httpx limits each read, not their sum: soft_time_limit does.
+    timeout = httpx.Timeout(None, connect=5)
+    with httpx.Client(base_url=str(settings.newsletter_url), timeout=timeout) as client:
+        answer = client.post("subscribers", json={"email": email})
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         raise NewsletterBusy("The newsletter service is too busy.")
     if answer.status_code == httpx.codes.FORBIDDEN:
         raise AddressRefused(f"The newsletter service refuses {email}.")
     result: str = answer.raise_for_status().json()
     return result
-
-
-def post_subscriber(email: str) -> httpx.Response:
-    # 5 seconds to connect. httpx limits each read, not their sum: the task's time limit does.
-    timeout = httpx.Timeout(None, connect=5)
-    with httpx.Client(base_url=str(settings.newsletter_url), timeout=timeout) as client:
-        return client.post("subscribers", json={"email": email})

@@ -5,14 +5,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from celery import states
-from fastapi import (
-    APIRouter,
-    Depends,
-    WebSocket,
-    WebSocketDisconnect,
-    WebSocketException,
-    status,
-)
+from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect, WebSocketException, status
 
 from project.celery_utils import TaskStatus, get_task_info
 from project.config import settings
@@ -26,7 +19,7 @@ def check_origin(websocket: WebSocket) -> None:
     """Refuse pages of other sites, and clients that name no origin: all browsers name theirs."""
     origin = websocket.headers.get("origin", "")
     is_ours = origin.partition("://")[2] == websocket.headers["host"]
-    if not is_ours and origin not in settings.allowed_origins:
+    if not is_ours and origin not in settings.allowed_origins.replace(",", " ").split():
         raise WebSocketException(status.WS_1008_POLICY_VIOLATION)
 
 

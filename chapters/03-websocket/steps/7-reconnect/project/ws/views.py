@@ -7,15 +7,7 @@ from uuid import UUID
 
 import redis
 from celery import states
-from fastapi import (
-    APIRouter,
-    Depends,
-    WebSocket,
-    WebSocketDisconnect,
-    WebSocketException,
-    status,
-)
-from starlette.types import Message
+from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect, WebSocketException, status
 
 from project.celery_utils import TaskStatus, get_task_info
 from project.config import settings
@@ -30,7 +22,7 @@ def check_origin(websocket: WebSocket) -> None:
     """Refuse pages of other sites, and clients that name no origin: all browsers name theirs."""
     origin = websocket.headers.get("origin", "")
     is_ours = origin.partition("://")[2] == websocket.headers["host"]
-    if not is_ours and origin not in settings.allowed_origins:
+    if not is_ours and origin not in settings.allowed_origins.replace(",", " ").split():
         raise WebSocketException(status.WS_1008_POLICY_VIOLATION)
 
 
@@ -41,12 +33,9 @@ async def ws_task_status(websocket: WebSocket, task_id: UUID) -> None:
     sending = asyncio.create_task(send_messages(websocket, str(task_id)))
     # A view that only sends would never notice that its client has left.
     receiving = asyncio.create_task(websocket.receive())
+    tasks, limit = {sending, receiving}, settings.ws_deadline_seconds
     try:
-        await asyncio.wait(
-            {sending, receiving},
-            timeout=settings.ws_deadline_seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
     finally:
         sending.cancel()
         receiving.cancel()
@@ -57,7 +46,7 @@ async def ws_task_status(websocket: WebSocket, task_id: UUID) -> None:
             await websocket.close(code)
 
 
-def close_code(sent: BaseException | None, received: Message | BaseException) -> int | None:
+def close_code(sent: BaseException | None, received: object) -> int | None:
     """Return the code to close the socket with, or None if its client has left."""
     match sent, received:
         case (WebSocketDisconnect(), _) | (_, {"type": "websocket.disconnect"}):

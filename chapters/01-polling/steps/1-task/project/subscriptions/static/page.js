@@ -1,32 +1,36 @@
 // The form: start a task, then follow it. How it is followed is each chapter's own: follow.js.
 
 import { follow, how } from "./follow.js";
-import { clear, say, show } from "./status.js";
+import { clear, show, showText } from "./status.js";
 import { request, showTotals } from "./wire.js";
 
 const form = document.getElementById("subscribe");
 let following = new AbortController();
 
+function stopFollowing() {
+  following.abort(); // a second task ends the interest in the first
+  following = new AbortController();
+  clear();
+  return following.signal;
+}
+
 async function subscribe(event) {
   event.preventDefault();
-  following.abort(); // a second address ends the interest in the first
-  following = new AbortController();
-  const { signal } = following;
-
-  clear();
-  say("Asking …");
+  const signal = stopFollowing();
+  showText("Sending …");
   const json = { email: form.email.value };
   const { status, body } = await request("POST", "/subscriptions", { json, signal });
   if (signal.aborted) return;
   if (status === 202) {
     follow(body.task_id, show, signal);
   } else {
-    say(`Not accepted: ${reason(body)}`);
+    showText(`Not accepted: ${reason(body)}`);
   }
 }
 
 function reason({ detail }) {
-  return Array.isArray(detail) ? detail.map((item) => item.msg).join("; ") : detail;
+  if (Array.isArray(detail)) return detail.map((item) => item.msg).join("; ");
+  return detail ?? "the answer is not readable.";
 }
 
 document.getElementById("how").textContent = how;

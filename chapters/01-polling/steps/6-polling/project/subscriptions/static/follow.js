@@ -3,7 +3,7 @@
 import { isFinal } from "./status.js";
 import { request } from "./wire.js";
 
-export const how = "Short polling: the page asks once a second.";
+export const how = "Short polling: the page sends a request once a second.";
 
 const INTERVAL = 1000; // ms
 

@@ -1,18 +1,19 @@
-// From chapter 3 on: a WebSocket. The server speaks when there is news.
+// From chapter 3 on: a WebSocket. The server sends each change of the state.
 
 import { isFinal, notice } from "./status.js";
-import { openSocket } from "./wire.js";
+import { openSocket, parse } from "./wire.js";
 
-export const how = "WebSocket: the page is told.";
+export const how = "WebSocket: the server notifies the page.";
 
-const DONE = 1000; // the server has said all there is
+const DONE = 1000; // the server has sent the final state
 
 export function follow(taskId, show, signal) {
   const socket = openSocket(`/ws/task_status/${taskId}`);
   signal.addEventListener("abort", () => socket.close(DONE));
 
   socket.addEventListener("message", (event) => {
-    const status = JSON.parse(event.data);
+    const status = parse(event.data);
+    if (!status.state) return notice("The server sent a message that is not readable.");
     show(status);
     if (isFinal(status)) socket.close(DONE);
   });

@@ -1,13 +1,13 @@
-// From chapter 3 on: a WebSocket. The server speaks when there is news.
+// From chapter 3 on: a WebSocket. The server sends each change of the state.
 
 import { isFinal, notice } from "./status.js";
-import { openSocket } from "./wire.js";
+import { openSocket, parse } from "./wire.js";
 
-export const how = "WebSocket: the page is told.";
+export const how = "WebSocket: the server notifies the page.";
 
 const FIRST_WAIT = 500; // ms
 const LONGEST_WAIT = 30_000; // ms
-const DONE = 1000; // the server has said all there is
+const DONE = 1000; // the server has sent the final state
 const GAVE_UP = 1013; // the server will wait no longer
 
 export function follow(taskId, show, signal) {
@@ -19,15 +19,16 @@ export function follow(taskId, show, signal) {
     signal.addEventListener("abort", () => socket.close(DONE));
 
     socket.addEventListener("message", (event) => {
+      const status = parse(event.data);
+      if (!status.state) return notice("The server sent a message that is not readable.");
       tries = 0;
-      const status = JSON.parse(event.data);
       show(status);
       if (isFinal(status)) socket.close(DONE);
     });
 
     socket.addEventListener("close", ({ code }) => {
       if (code === DONE || signal.aborted) return;
-      if (code === GAVE_UP) return notice("No news for too long. Reload the page to look again.");
+      if (code === GAVE_UP) return notice("The task has not ended in time. Reload the page to follow it further.");
       // Random, so that a thousand pages do not come back to a new server in one moment.
       const wait = Math.random() * Math.min(FIRST_WAIT * 2 ** tries++, LONGEST_WAIT);
       notice(`Connection lost (${code}). Trying again in ${(wait / 1000).toFixed(1)} s.`);

@@ -1,0 +1,58 @@
+// The form: start a task, then follow it. How it is followed is each chapter's own: follow.js.
+
+import { follow, how } from "./follow.js";
+import { clear, show, showText } from "./status.js";
+import { request, showTotals } from "./wire.js";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+const form = document.getElementById("subscribe");
+const NO_ANSWER = [0, 502, 503, 504]; // the server may have started the task all the same
+let following = new AbortController();
+let unanswered = {}; // the request that the next press of the button repeats, with its key
+
+function stopFollowing() {
+  following.abort(); // a second task ends the interest in the first
+  following = new AbortController();
+  clear();
+  return following.signal;
+}
+
+async function subscribe(event) {
+  event.preventDefault();
+  const signal = stopFollowing();
+  showText("Sending …");
+  const json = { email: form.email.value };
+  if (unanswered.email !== json.email) unanswered = { email: json.email, key: randomKey() };
+  // The server starts one task for a key, however often the request comes.
+  const headers = { "Idempotency-Key": unanswered.key };
+  const { status, body } = await request("POST", "/subscriptions", { json, signal, headers });
+  if (signal.aborted) return;
+  if (!NO_ANSWER.includes(status)) unanswered = {};
+  if (status === 202 && UUID.test(body.task_id)) {
+    history.replaceState(null, "", `#${body.task_id}`); // a reload goes on following it
+    follow(body.task_id, show, signal);
+  } else {
+    showText(`Not accepted: ${reason(body)}`);
+  }
+}
+
+function randomKey() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
+}
+
+function reason({ detail }) {
+  if (Array.isArray(detail)) return detail.map((item) => item.msg).join("; ");
+  return detail ?? "the answer is not readable.";
+}
+
+function followFromAddress() {
+  const taskId = location.hash.slice(1);
+  if (UUID.test(taskId)) follow(taskId, show, stopFollowing());
+}
+
+document.getElementById("how").textContent = how;
+showTotals();
+form.addEventListener("submit", subscribe);
+window.addEventListener("hashchange", followFromAddress);
+followFromAddress();

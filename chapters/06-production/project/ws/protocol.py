@@ -1,0 +1,36 @@
+"""uvicorn's WebSocket protocol, with a bound on what a client that does not read can cost.
+
+Named in the Procfile: uvicorn --ws project.ws.protocol:BoundedProtocol
+"""
+
+import asyncio
+import socket
+from typing import cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+MOST_UNSENT = 16_384  # bytes a socket
+UNSENT_SECONDS = 30  # after which the kernel gives up a client that takes nothing
+
+
+class BoundedProtocol(WebSocketsSansIOProtocol):
+    """uvicorn answers each ping, however many answers wait: a client could fill the memory."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=MOST_UNSENT)
+        connection = transport.get_extra_info("socket")
+        if connection.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            connection.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNSENT_SECONDS * 1000
+            )
+
+    def pause_writing(self) -> None:
+        """Read no more pings while their answers cannot be sent."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()

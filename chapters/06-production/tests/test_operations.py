@@ -1,0 +1,161 @@
+"""Chapter 6: what those see who run the app: health, metrics, logs, settings."""
+
+import json
+import uuid
+from collections.abc import Callable
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from course.testkit import RunningProject, Web, eventually, expect, expect_that
+
+HEALTH = "project/health.py"
+METRICS = "project/metrics.py"
+LOGS = "project/logs.py"
+
+
+def read_metrics(project: RunningProject, web: Web | None = None) -> dict[str, float]:
+    """All samples, as a Prometheus client parses them: name{label=value} -> number."""
+    answer = project.http.get(f"{(web or project.web).url}/metrics")
+    expect("the status of /metrics", answer.status_code, 200, look_at=METRICS)
+    return {
+        sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_process_lives_and_is_ready(project: RunningProject) -> None:
+    """/healthz and /readyz answer 200 while all is well."""
+    for path in ("/healthz", "/readyz"):
+        expect(f"the status of {path}", project.http.get(project.url + path).status_code, 200)
+
+
+def test_not_ready_names_what_is_away(own_project: Callable[..., RunningProject]) -> None:
+    """A web process starts without Redis; /readyz says what is away, and 200 when it comes."""
+    project = own_project("web")
+    project.redis.kill()
+    web = project.start_web()
+    expect("the status of /healthz", project.http.get(f"{web.url}/healthz").status_code, 200)
+    answer = project.http.get(f"{web.url}/readyz")
+    expect("the status of /readyz without Redis", answer.status_code, 503, look_at=HEALTH)
+    away = set(answer.json()["away"])
+    expect("what is away", away, {"result backend", "broker", "message queue"}, look_at=HEALTH)
+    project.redis.start()
+    eventually(
+        lambda: project.http.get(f"{web.url}/readyz").status_code,
+        lambda status: status == 200,
+        "/readyz answers 200 when Redis is back",
+        within=5,
+        look_at=HEALTH,
+    )
+
+
+def test_metrics_are_counted(project: RunningProject) -> None:
+    """Prometheus's own parser reads /metrics; a task that is followed is counted everywhere."""
+    web = project.web_with(WS_FALLBACK_POLL_SECONDS="60")
+    before = read_metrics(project, web)
+    with project.follow(project.subscribe("slow+0.5@example.com"), web) as follower:
+        follower.next()
+        sockets = read_metrics(project, web)["newsletter_open_sockets"]
+        expect("open sockets", sockets, before["newsletter_open_sockets"] + 1, look_at=METRICS)
+        expect("the last state", follower.until_final()["state"], "SUCCESS")
+    after = eventually(
+        lambda: read_metrics(project, web),
+        lambda seen: seen["newsletter_open_sockets"] == before["newsletter_open_sockets"],
+        "no socket is counted that is closed",
+        within=5,
+        look_at=METRICS,
+    )
+
+    def grown(name: str) -> float:
+        return float(after[name] - before.get(name, 0))
+
+    expect_that(grown("newsletter_messages_sent_total") >= 2, "two frames or more", after)
+    expect("notifications", grown("newsletter_notification_latency_seconds_count"), 1)
+    seconds = grown("newsletter_notification_latency_seconds_sum")
+    expect_that(0 <= seconds < 0.5, "a latency below half a second", seconds, look_at=METRICS)
+    expect_that(grown("newsletter_tasks_total SUCCESS") >= 1, "a task counted", after)
+    expect("found by fallback polls", grown("newsletter_fallback_finds_total"), 0)
+
+
+def test_reconnection_is_counted(own_project: Callable[..., RunningProject]) -> None:
+    """A subscription connection that is cut is made again at once, and counted."""
+    project = own_project("web")
+    with project.follow(project.pending_task()) as follower:
+        follower.next()
+        (channel,) = project.channels()
+        project.redis.client.client_kill_filter(_type="pubsub")
+        eventually(
+            lambda: read_metrics(project)["newsletter_redis_reconnects_total"],
+            lambda number: number == 1,
+            "the reconnection is counted",
+            within=5,
+            look_at=METRICS,
+        )
+        eventually(project.channels, lambda found: found == {channel}, "subscribed", within=5)
+
+
+def test_logs_are_json_with_the_task(project: RunningProject) -> None:
+    """With LOG_FORMAT=json each line of web and worker is JSON; the task's lines have its id."""
+    worker = project.launch_worker("--queues json --hostname json@%h", LOG_FORMAT="json")
+    web = project.web_with(LOG_FORMAT="json", CELERY_QUEUE="json")
+    eventually(
+        lambda: "\n".join(worker.lines),
+        lambda text: "ready." in text,
+        "the worker is ready",
+        within=15,
+    )
+    task_id = project.subscribe(f"slow+0@{uuid.uuid4().hex}.example.com", web)
+    project.until_final(task_id, web)
+
+    def lines() -> list[dict[str, str]]:
+        return [json.loads(line) for line in worker.lines if line.startswith("{")]
+
+    found = eventually(
+        lambda: [line["message"] for line in lines() if line.get("task_id") == task_id],
+        lambda messages: any("succeeded" in message for message in messages),
+        "the worker's lines about the task, with its id",
+        within=5,
+        look_at=LOGS,
+    )
+    expect_that(any("received" in message for message in found), "its receipt, too", found)
+    not_json = [line for line in web.process.lines if not line.startswith("{")]
+    expect("lines of the web process that are no JSON", not_json, [], look_at=LOGS)
+    project.end(worker)
+
+
+def test_tasks_a_minute_are_limited(project: RunningProject) -> None:
+    """A client that starts too many tasks in a minute is answered with 429 and Retry-After."""
+    # An address that the proxy names, so that other tests' tasks do not count.
+    web = project.web_with(TASKS_PER_MINUTE="3", CELERY_QUEUE="idle")
+    headers = {"X-Forwarded-For": f"198.51.100.{uuid.uuid4().int % 250}"}
+    body = {"email": "ada@example.com"}
+
+    def post(headers: dict[str, str]) -> httpx.Response:
+        return project.http.post(f"{web.url}/subscriptions", json=body, headers=headers)
+
+    answers = [post(headers) for _ in range(8)]  # in two minutes at most
+    statuses = [answer.status_code for answer in answers]
+    expect_that(429 in statuses[3:] and 429 not in statuses[:3], "202, then 429", statuses)
+    refused = answers[statuses.index(429)]
+    expect_that("retry-after" in refused.headers, "Retry-After", dict(refused.headers))
+    status = post({"X-Forwarded-For": "198.51.100.251"}).status_code
+    expect("the status for another client", status, 202, look_at="project/limits.py")
+
+
+def test_address_comes_from_the_proxy_alone(project: RunningProject) -> None:
+    """X-Forwarded-For counts only from a proxy that FORWARDED_ALLOW_IPS names."""
+    web = project.web_with(
+        TASKS_PER_MINUTE="3", CELERY_QUEUE="idle", FORWARDED_ALLOW_IPS="198.51.100.1"
+    )
+    body = {"email": "ada@example.com"}
+    statuses = [
+        project.http.post(
+            f"{web.url}/subscriptions",
+            json=body,
+            headers={"X-Forwarded-For": f"198.51.100.{number}"},
+        ).status_code
+        for number in range(8)
+    ]
+    expect_that(429 in statuses, "429, whatever the client says it is", statuses)

@@ -1,0 +1,60 @@
+"""The page in a real browser: the same in every chapter."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page
+from playwright.sync_api import expect as expect_page
+
+from course.testkit import RunningProject, expect
+from course.testkit.browser import axe_violations, save_screenshot
+
+SIZES = {"desktop": (1280, 900), "phone": (375, 800)}
+
+
+def subscribe(page: Page, email: str) -> None:
+    page.get_by_label("e-mail").fill(email)
+    page.get_by_role("button").first.click()  # the form's: there may be others below it
+
+
+def test_page_shows_the_result(project: RunningProject, page: Page) -> None:
+    """The result appears, and how late the page was told."""
+    page.goto(project.url)
+    subscribe(page, "slow+0.2@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    expect_page(page.locator("#told")).to_contain_text("after the task finished")
+
+
+@pytest.mark.not_in_check
+def test_page_is_readable(project: RunningProject, page: Page) -> None:
+    """The page with its result is readable: on a phone, in the dark, and for a screen reader."""
+    page.goto(project.url)
+    subscribe(page, "slow+0.1@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    page.emulate_media(reduced_motion="reduce")  # colours change at once, not in a fade
+    for scheme in ("light", "dark"):
+        for name, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(color_scheme=scheme)
+            seen = page.evaluate("document.documentElement.scrollWidth")
+            expect(f"the page's width ({name}, {scheme})", seen, width)
+            save_screenshot(page, f"{project.folder.name}-{name}-{scheme}")
+        problems = axe_violations(page)
+        expect(f"what axe finds wrong with the page ({name}, {scheme})", problems, [])
+
+
+def test_page_shows_a_refusal(project: RunningProject, page: Page) -> None:
+    """A failed task and a bad address are told to the person, as text."""
+    page.goto(project.url)
+    subscribe(page, "refused@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("FAILURE")
+    expect_page(page.get_by_role("status")).to_contain_text("refused@example.com")
+
+
+def test_second_address_replaces_the_first(project: RunningProject, page: Page) -> None:
+    """A second address ends the interest in the first: the last one asked for is shown."""
+    page.goto(project.url)
+    subscribe(page, "slow+0.6@example.com")
+    expect_page(page.get_by_role("status")).to_have_text(re.compile("PENDING|STARTED"))
+    subscribe(page, "slow+0.65@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("slow+0.65@example.com is subscribed")

@@ -1,0 +1,14 @@
+"""Names and outputs that others have chosen, made safe to show."""
+
+
+def printable(text: str) -> str:
+    """The text with its control characters escaped, so that none gives orders to a terminal.
+
+    Newlines and tabs stay. Bytes that are no UTF-8, as file names may have them, are escaped, too.
+    """
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() or c in "\n\t" else escape(c) for c in text)
+
+
+def escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

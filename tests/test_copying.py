@@ -1,0 +1,173 @@
+"""A reader who copies only what the page shows gets there: each check is red before, green after.
+
+The listings are taken from the built site. A listing of a whole file replaces that file; one of
+some functions replaces or adds those, and adds the imports that it shows.
+"""
+
+import ast
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from course.content.chapters import ROOT, Chapter, all_chapters
+from course.content.ideas import ideas_of
+from course.content.steps import own_ideas, steps_of
+from course.work.folder import copy_start
+from course.work.session import check
+
+DIVIDED = [chapter for chapter in all_chapters() if steps_of(chapter)]
+
+
+@pytest.fixture(scope="module")
+def site() -> Path:
+    """The site, as a reader gets it."""
+    command = [sys.executable, str(ROOT / "course"), "docs", "--build"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return ROOT / "site"
+
+
+class Listing:
+    """A listing of a page: which state and file it is of, and the code."""
+
+    def __init__(self, state: str, file: str, names: str) -> None:
+        self.state, self.file, self.names = state, file, names.split()
+        self.code = ""
+
+
+class Listings(HTMLParser):
+    """The listings of a page that name their state, in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[Listing] = []
+        self.depth = self.code = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attributes}
+        if "data-state" in given:
+            self.found.append(
+                Listing(given["data-state"], given["data-file"], given.get("data-names", ""))
+            )
+            self.depth = 1
+        elif self.depth:
+            self.depth += tag not in ("br", "img", "input")
+        if self.depth and tag == "code":
+            self.code += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.depth:
+            self.depth -= 1
+            self.code -= tag == "code"
+
+    def handle_data(self, data: str) -> None:
+        if self.depth and self.code:
+            self.found[-1].code += data
+
+
+def copy(listing: Listing, work: Path) -> None:
+    """Do what a reader does with it."""
+    file = work / listing.file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not listing.names:
+        file.write_text(listing.code)
+        return
+    text = file.read_text()
+    shown = ast.parse(listing.code).body
+    for node in shown:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            text = with_import(text, ast.unparse(node))
+    parts = [node for node in shown if not isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [name_of(node) for node in parts]
+    for number, node in enumerate(parts):
+        text = with_part(text, names[number], source_of(listing.code, node), names[number + 1 :])
+    file.write_text(text)
+
+
+def name_of(node: ast.stmt) -> str:
+    if isinstance(node, ast.Assign):
+        assert isinstance(node.targets[0], ast.Name)
+        return node.targets[0].id
+    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), ast.dump(node)
+    return node.name
+
+
+def source_of(text: str, node: ast.stmt) -> list[str]:
+    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+    return text.splitlines()[first - 1 : node.end_lineno]
+
+
+def with_import(text: str, line: str) -> str:
+    """Below the module's docstring, unless it is there already."""
+    lines = text.splitlines()
+    body = ast.parse(text).body
+    if any(line == ast.unparse(node) for node in body):
+        return text
+    below = body[0].end_lineno or 0
+    return "\n".join([*lines[:below], line, *lines[below:]]) + "\n"
+
+
+def with_part(text: str, name: str, code: list[str], before: list[str]) -> str:
+    """In the place of what has this name; else above the next that the listing shows, or last."""
+    lines = text.splitlines()
+    nodes = {
+        name_of(node): node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and (not isinstance(node, ast.Assign) or isinstance(node.targets[0], ast.Name))
+    }
+    if name in nodes:
+        first = nodes[name].lineno - 1
+        first = min([first, *(d.lineno - 1 for d in getattr(nodes[name], "decorator_list", []))])
+        new = [*lines[:first], *code, *lines[nodes[name].end_lineno :]]
+    else:
+        after = next((nodes[other] for other in before if other in nodes), None)
+        first = len(lines)
+        if after:
+            decorators = [d.lineno for d in getattr(after, "decorator_list", [])]
+            first = min([after.lineno, *decorators]) - 1
+        new = [*lines[:first], "", "", *code, "", "", *lines[first:]]
+    return "\n".join(new) + "\n"
+
+
+@pytest.mark.gallery
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("chapter", DIVIDED, ids=str)
+def test_reader_who_copies_gets_there(chapter: Chapter, site: Path, tmp_path: Path) -> None:
+    """Step by step: the step's ideas fail, what the page shows is copied, and they hold."""
+    page = (site / "lessons" / chapter.number / "index.html").read_text()
+    listings = Listings(page).found
+    work = tmp_path / "work"
+    copy_start(chapter, work)
+    for step in steps_of(chapter):
+        red = check(own_ideas(step), work, stop_at_first=False, limit=200)
+        chance = set(step.may_hold_before)
+        hold = {decision.idea.key for decision in red.of("passed")}
+        assert hold <= chance, f"before step {step}: {hold} hold already"
+        mine = [listing for listing in listings if listing.state == str(step)]
+        assert mine, f"the page has no listing of step {step}"
+        for listing in mine:
+            copy(listing, work)
+        green = check(own_ideas(step), work, stop_at_first=False, limit=200)
+        assert not green.of("failed"), (str(step), green.of("failed"), green.problem)
+        assert len(green.of("passed")) == len(step.idea_keys), (str(step), green.problem)
+    whole = check(ideas_of(chapter), work, stop_at_first=False, limit=300)
+    assert (whole.of("failed"), whole.problem) == ([], "")
+
+
+def test_part_takes_its_place() -> None:
+    """A function in its own place; a constant above the function that the listing shows next."""
+    text = with_part(
+        '"""Doc."""\n\n\ndef f():\n    return 1\n', "f", ["def f():", "    return N"], []
+    )
+    text = with_part(text, "N", ["N = 2"], ["f"])
+    space: dict[str, object] = {}
+    exec(with_import(text, "import os"), space)
+    assert space["N"] == 2
+    assert "os" in space
