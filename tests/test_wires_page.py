@@ -238,7 +238,7 @@ def test_ten_thousand_events_stay_fluid(wires: tuple[Tap, Page], page: BrowserPa
     assert tap.log.dropped == 2_000
     page.goto(diagram.url)
     last = page.locator("#picture .event", has_text="GET 11999")
-    expect_page(last).to_be_visible()
+    expect_page(last).to_be_visible(timeout=20_000)
     expect_page(page.locator("#older")).to_contain_text("2000 older events")
     assert page.locator("#picture .event").count() < 120
     add(tap, "GET the next")
