@@ -250,7 +250,9 @@ def test_page_is_told_over_one_socket(project: RunningProject, page: Page) -> No
     """The page makes one POST and opens one WebSocket a task."""
     asked: list[str] = []
     page.goto(project.url)
-    page.on("request", lambda r: asked.append(r.method) if r.resource_type == "fetch" else None)
+    page.on(
+        "request", lambda r: asked.append(r.method) if r.resource_type in ("fetch", "xhr") else None
+    )
     page.on(
         "websocket",
         lambda socket: asked.append("WebSocket") if "/task_status/" in socket.url else None,
