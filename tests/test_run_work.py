@@ -142,34 +142,39 @@ def test_sources_are_watched(path: str, is_source: bool) -> None:
     assert SourceFilter()(Change.modified, f"/somewhere/{path}") is is_source
 
 
+def chosen(given: str | None) -> tuple[Path, bool]:
+    with project_to_run(given) as found:
+        return found
+
+
 def test_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A chapter, `work`, or a folder; without any, work/ for who is in it, else chapter 5."""
     monkeypatch.setattr(work, "WORK", tmp_path / "work")
     monkeypatch.chdir(tmp_path)
     last = (CHAPTERS / "05-celery-signals", True)
-    assert project_to_run(None) == last
-    assert project_to_run("1") == (CHAPTERS / "01-polling", True)
+    assert chosen(None) == last
+    assert chosen("1") == (CHAPTERS / "01-polling", True)
     with pytest.raises(WorkProblem, match="There is no work/ yet"):
-        project_to_run("work")
+        chosen("work")
 
     copy_app(CHAPTERS / "01-polling", tmp_path / "work", [])
     mine = (tmp_path / "work", False)
-    assert project_to_run("work") == mine
-    assert project_to_run(str(tmp_path / "work")) == mine
-    assert project_to_run(None) == last
+    assert chosen("work") == mine
+    assert chosen(str(tmp_path / "work")) == mine
+    assert chosen(None) == last
     monkeypatch.chdir(tmp_path / "work" / "project")
-    assert project_to_run(None) == mine
-    assert project_to_run("..") == mine
+    assert chosen(None) == mine
+    assert chosen("..") == mine
     monkeypatch.chdir(ROOT)
-    assert project_to_run("chapters/01-polling") == (CHAPTERS / "01-polling", True)
+    assert chosen("chapters/01-polling") == (CHAPTERS / "01-polling", True)
 
 
 def test_folder_without_a_procfile_is_named(tmp_path: Path) -> None:
     """A folder that is no project: a sentence with the way to one."""
     with pytest.raises(WorkProblem, match=r"has no Procfile.*course start 01"):
-        project_to_run(str(tmp_path))
+        chosen(str(tmp_path))
     with pytest.raises(UnknownChapter, match=r"There is no chapter 'nowhere'.*Nor is nowhere"):
-        project_to_run("nowhere")
+        chosen("nowhere")
     done = CliRunner().invoke(app, ["run", str(tmp_path)])
     assert done.exit_code == 2
     assert "has no Procfile" in done.stderr
