@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ ERRORS = {
 
 pytestmark = pytest.mark.timeout(60)
 # The tests of one notebook share a process, and so its executions.
+ANSWERS = tomllib.loads((ROOT / "tests" / "notebook-answers.toml").read_text())
 each_notebook = pytest.mark.parametrize(
     "path",
     [pytest.param(p, id=p.stem[:2], marks=pytest.mark.xdist_group(p.name)) for p in NOTEBOOKS],
@@ -241,3 +243,30 @@ def test_notebook_asks_before_it_tells(path: Path) -> None:
             assert cells[index + 2].source.startswith("<details><summary>Answer</summary>")
     assert 3 <= questions <= 4
     assert sum("<details>" in cell.source for cell in cells) == questions
+
+
+@pytest.mark.parametrize(
+    "stem", [pytest.param(s, marks=pytest.mark.xdist_group(s)) for s in ANSWERS]
+)
+def test_readers_cells_are_judged(stem: str) -> None:
+    """Three cells are the reader's: not right as they come, and right with an answer."""
+    path = ROOT / "notebooks" / f"{stem}.ipynb"
+    cells = code_cells(read(path))
+    yours = {cell.id for cell in cells if cell.id.startswith("yours-")}
+    assert len(yours) == 3
+    assert yours == ANSWERS[stem].keys()
+    for cell in executed(run_twice_in_order, path).cells:
+        if cell.id in yours:
+            assert "Not yet." in printed(cell), cell.id
+
+    for cell in cells:
+        for edit in ANSWERS[stem].get(cell.id, []):
+            assert cell.source.count(edit["old"]) == 1, cell.id
+            cell.source = cell.source.replace(edit["old"], edit["new"])
+    for cell in execute(path, cells).cells:
+        if cell.id in yours:
+            assert printed(cell) == "✓ Right.\n", f"{cell.id}: {cell.outputs}"
+
+
+def printed(cell: NotebookNode) -> str:
+    return "".join(output.get("text", "") for output in cell.outputs)

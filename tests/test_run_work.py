@@ -142,9 +142,9 @@ def test_sources_are_watched(path: str, is_source: bool) -> None:
     assert SourceFilter()(Change.modified, f"/somewhere/{path}") is is_source
 
 
-def chosen(given: str | None) -> tuple[Path, bool]:
-    with project_to_run(given) as found:
-        return found
+def meant_by(argument: str | None) -> tuple[Path, bool]:
+    with project_to_run(argument) as meant:
+        return meant
 
 
 def test_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,29 +152,29 @@ def test_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "WORK", tmp_path / "work")
     monkeypatch.chdir(tmp_path)
     last = (CHAPTERS / "05-celery-signals", True)
-    assert chosen(None) == last
-    assert chosen("1") == (CHAPTERS / "01-polling", True)
+    assert meant_by(None) == last
+    assert meant_by("1") == (CHAPTERS / "01-polling", True)
     with pytest.raises(WorkProblem, match="There is no work/ yet"):
-        chosen("work")
+        meant_by("work")
 
     copy_app(CHAPTERS / "01-polling", tmp_path / "work", [])
     mine = (tmp_path / "work", False)
-    assert chosen("work") == mine
-    assert chosen(str(tmp_path / "work")) == mine
-    assert chosen(None) == last
+    assert meant_by("work") == mine
+    assert meant_by(str(tmp_path / "work")) == mine
+    assert meant_by(None) == last
     monkeypatch.chdir(tmp_path / "work" / "project")
-    assert chosen(None) == mine
-    assert chosen("..") == mine
+    assert meant_by(None) == mine
+    assert meant_by("..") == mine
     monkeypatch.chdir(ROOT)
-    assert chosen("chapters/01-polling") == (CHAPTERS / "01-polling", True)
+    assert meant_by("chapters/01-polling") == (CHAPTERS / "01-polling", True)
 
 
 def test_folder_without_a_procfile_is_named(tmp_path: Path) -> None:
     """A folder that is no project: a sentence with the way to one."""
     with pytest.raises(WorkProblem, match=r"has no Procfile.*course start 01"):
-        chosen(str(tmp_path))
+        project_to_run(str(tmp_path))
     with pytest.raises(UnknownChapter, match=r"There is no chapter 'nowhere'.*Nor is nowhere"):
-        chosen("nowhere")
+        project_to_run("nowhere")
     done = CliRunner().invoke(app, ["run", str(tmp_path)])
     assert done.exit_code == 2
     assert "has no Procfile" in done.stderr

@@ -1,16 +1,23 @@
-"""Drawing for the notebooks, so that their cells show asyncio and not matplotlib.
+"""Helpers for the notebooks, so that their cells show asyncio and nothing else.
 
-Transparent, in mid-grey and two colours that can be told apart: readable on a light and on a dark
-page. Nothing here awaits, starts or measures anything but the time at which a span begins and ends.
+Charts: transparent, in mid-grey and colours that can be told apart, readable on a light and on a
+dark page. Places: which thread and which event loop a function runs in. A verdict on what the
+reader has written.
 """
 
+import asyncio
 import io
 import logging
+import socketserver
+import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -227,3 +234,76 @@ def legend(axes: Axes, colour_of: Mapping[str, str]) -> None:
         frameon=False,
         labelcolor=GREY,
     )
+
+
+LOOPS: dict[asyncio.AbstractEventLoop, str] = {}  # the event loops seen so far, by name
+
+
+class Place(NamedTuple):
+    """Where a function runs."""
+
+    who: str
+    thread: str
+    loop: str
+
+    def __str__(self) -> str:
+        return f"{self.who:16} ran in thread {self.thread:24} with {self.loop}"
+
+
+def where(who: str) -> Place:
+    """The thread and the running event loop in which this is called."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        name = "no loop"
+    else:
+        name = LOOPS.setdefault(loop, f"loop {len(LOOPS)}")
+    return Place(who, threading.current_thread().name, name)
+
+
+def name_loop(name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Name an event loop, the running one unless another is given."""
+    LOOPS[loop or asyncio.get_running_loop()] = name
+
+
+async def in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a function in a new thread without a loop: it stands for the worker's process."""
+    # A new one each time: sync_to_async leaves a note of its loop in the threads that it uses.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker") as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+
+
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the client may leave without closing
+            for line in self.rfile:
+                self.wfile.write(line)
+
+
+@contextmanager
+def echo_server() -> Iterator[tuple[str, int]]:
+    """Stands for Redis: answers each line with the same line. Yields its address."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        try:
+            host, port = server.server_address[:2]
+            yield str(host), int(port)
+        finally:
+            server.shutdown()
+
+
+def needs(**cells: str) -> None:
+    """Say which cell to run first, if a name that it defines is not there yet."""
+    names = sys._getframe(1).f_globals  # the notebook's
+    for name, cell in cells.items():
+        if name not in names:
+            raise RuntimeError(f"Run the cell under “{cell}” first: it defines {name}.")
+
+
+def verdict(seen: object, expected: object) -> None:
+    """Print whether a cell that the reader has written does what it should."""
+    if seen == expected:
+        print("✓ Right.")
+    else:
+        print(f"Not yet. Expected: {expected!r}. Seen: {seen!r}.")

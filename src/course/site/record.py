@@ -24,18 +24,17 @@ from course.content.chapters import ROOT
 from course.content.steps import find_state, folder_of
 from course.processes import HOST
 from course.processes.browser import find_browser
+from course.site.record_pubsub import KINDS as PUBSUB_KINDS
+from course.site.record_pubsub import RecordProblem
 from course.site.recorded import Recording, note, recordings, stale
 from course.site.wires import write_pictures
 from course.testkit import NotAsExpected, RunningProject, run_async, running
 from course.wires.text import lines as as_lines
 
 WIDTH = 100  # of a line on a page
+SHORT = r"\1-…"  # of a task's id
 TASK_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 LIMIT = 60_000  # ms that a task may take
-
-
-class RecordProblem(Exception):
-    """A recording cannot be made. The message says why."""
 
 
 def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
@@ -60,7 +59,7 @@ def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
 
 def shortened(line: str) -> str:
     """No longer than a page is wide; of a task's id, the beginning is enough."""
-    line = TASK_ID.sub(r"\1-…", line).rstrip()
+    line = TASK_ID.sub(SHORT, line).rstrip()
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
 
 
@@ -91,6 +90,7 @@ def wire(folder: Path, email: str, until: str) -> list[str]:
         )
         last = [page.locator(name).text_content() or "" for name in ("#totals", "#latency")]
         status = page.get_by_role("status").text_content() or ""
+    rows = [[TASK_ID.sub(SHORT, cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True))
@@ -151,7 +151,8 @@ def is_of_a_task(command: str) -> bool:
     name, _, rest = command.partition(" ")
     if name in ("LPUSH", "GET", "MGET", "SETEX", "SET"):
         return rest.startswith(("celery ", "celery-task-meta-"))
-    return name in ("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH") and "celery-task-meta-" in rest
+    about_channel = name.upper() in ("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH")
+    return about_channel and ("celery-task-meta-" in rest or bool(TASK_ID.match(rest)))
 
 
 def requests(folder: Path, email: str, gets: Sequence[float] = (), query: str = "") -> list[str]:
@@ -303,4 +304,5 @@ KINDS: dict[str, Callable[..., list[str]]] = {
     "requests": requests,
     "check": check,
     "script": script,
+    **PUBSUB_KINDS,
 }

@@ -1,0 +1,77 @@
+"""Settings, read from the environment. A wrong one stops the process with one sentence."""
+
+import os
+import sys
+from typing import Annotated, Any, NoReturn
+
+import redis
+from pydantic import AfterValidator, AliasChoices, Field, HttpUrl, RedisDsn, ValidationError
+from pydantic_settings import BaseSettings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+
+def check_database(url: RedisDsn) -> RedisDsn:
+    database = (url.path or "").strip("/")
+    if database and not database.isdecimal():
+        raise ValueError(f"a database of Redis has a number, and {database!r} is none")
+    return url
+
+
+def check_message_queue(url: RedisDsn) -> RedisDsn:
+    if url.password or url.scheme != "redis":
+        raise ValueError("broadcaster 0.2.0 sends no password and does not support TLS")
+    return url
+
+
+def or_redis_url(name: str) -> Any:
+    default = RedisDsn("redis://127.0.0.1:6379/0")
+    return Field(default=default, validation_alias=AliasChoices(name, "redis_url"))
+
+
+RedisUrl = Annotated[RedisDsn, AfterValidator(check_database)]
+
+
+class Settings(BaseSettings):
+    celery_broker_url: RedisUrl = or_redis_url("celery_broker_url")
+    celery_result_backend: RedisUrl = or_redis_url("celery_result_backend")
+    ws_message_queue: Annotated[RedisUrl, AfterValidator(check_message_queue)] = or_redis_url(
+        "ws_message_queue"
+    )
+    newsletter_url: HttpUrl = HttpUrl("http://127.0.0.1:8011")
+    # How long one call of the newsletter service may take in all, in seconds.
+    newsletter_deadline_seconds: float = Field(default=600, gt=0)
+
+    # Origins of other sites whose pages may open our WebSocket, separated by commas.
+    allowed_origins: str = ""
+    # How often a WebSocket queries the state although no message has come, in seconds.
+    ws_fallback_poll_seconds: float = Field(default=5, gt=0)
+    # How long a WebSocket waits for a task to end, in seconds.
+    ws_deadline_seconds: float = Field(default=1200, gt=0)
+
+
+def load_settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        stop_process(f"The setting {str(first['loc'][0]).upper()} is wrong: {first['msg']}.")
+
+
+def require_redis(**kwargs: Any) -> None:
+    """Stop the process if it could do nothing but wait for Redis."""
+    limits: Any = {"socket_connect_timeout": 1, "socket_timeout": 1, "retry": Retry(NoBackoff(), 0)}
+    for name in ("celery_broker_url", "celery_result_backend", "ws_message_queue"):
+        try:
+            with redis.Redis.from_url(str(getattr(settings, name)), **limits) as client:
+                client.ping()
+        except redis.RedisError as error:
+            stop_process(f"The setting {name.upper()} leads to no Redis that answers: {error}")
+
+
+def stop_process(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr, flush=True)
+    os._exit(1)  # not sys.exit: uvicorn logs what leaves the lifespan with its traceback
+
+
+settings = load_settings()

@@ -1,0 +1,45 @@
+"""Broadcaster's subscribe(), with what version 0.2.0 gets wrong put right:
+it cleans up after no exception, and its Redis client reconnects more and more rarely."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+import redis
+from broadcaster import Event
+
+from project import broadcast
+
+try:
+    import asyncio_redis
+except ImportError:  # Broadcaster 0.3 uses redis-py
+    pass
+else:
+    # It increases its wait between two attempts after each one. Keep it below a second.
+    asyncio_redis.Connection._increase_retry_interval = (
+        asyncio_redis.Connection._reset_retry_interval
+    )
+
+# What the two versions raise while Redis is away.
+NOT_CONNECTED = (AttributeError, KeyError, OSError, redis.RedisError)
+
+
+class Messages(Protocol):
+    async def get(self) -> Event: ...
+
+
+@asynccontextmanager
+async def subscription(channel: str) -> AsyncIterator[Messages]:
+    context = broadcast.subscribe(channel=channel)
+    try:
+        messages = await context.__aenter__()
+    except NOT_CONNECTED as error:
+        # asyncio-redis has noted the channel, to subscribe to it when Redis is back.
+        with suppress(*NOT_CONNECTED):
+            await broadcast._backend.unsubscribe(channel)
+        raise ConnectionError(f"Redis does not take the subscription to {channel}") from error
+    try:
+        yield messages
+    finally:
+        with suppress(*NOT_CONNECTED):
+            await context.__aexit__(None, None, None)
