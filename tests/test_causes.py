@@ -7,14 +7,15 @@ from course.content.chapters import all_chapters
 from course.content.ideas import ideas_of
 
 
-@pytest.mark.parametrize("rule", general_rules(), ids=lambda rule: rule.said[:40])
+@pytest.mark.parametrize("rule", general_rules(), ids=lambda rule: (rule.said or rule.seen)[:40])
 def test_rule_is_the_first_that_fits_its_example(rule: Rule) -> None:
     """What the example says is named by this rule, and by none before it; no group is left over."""
     assert rule.example
-    before = [r for r in general_rules() if r is rule or not r.code]  # they ask for code, too
-    first = next(r for r in before if r.match(r.said and rule.example, "") is not None)
-    assert first is rule, f"{first.said} comes first"
-    groups = rule.match(rule.example, "") or {}
+    # Others ask for something in the code, too, or for its absence.
+    before = [r for r in general_rules() if r is rule or not (r.code or r.lacks)]
+    first = next(r for r in before if r.match(rule.example, rule.example) is not None)
+    assert first is rule, f"{first} comes first"
+    groups = rule.match(rule.example, rule.example) or {}
     assert all(rule.text(groups, is_async) for is_async in (True, False))
     assert all(groups.values()), groups
 

@@ -19,7 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 from playwright.sync_api import Page
@@ -32,9 +31,7 @@ from course.testkit import eventually, expect, expect_that
 from course.testkit.hosts import Host, Network, network, why_no_hosts
 
 HERE = Path(__file__).parent
-# As Compose 2.40.3 has it.
-SCHEMA = json.loads((HERE / "compose-spec" / "compose-spec.json").read_text())
-CHAPTER = find_chapter("05").folder
+CHAPTER = find_chapter("06").folder
 NO_NETWORK = re.compile("NewConnectionError|NameResolutionError|dns error|ConnectTimeoutError")
 PROGRAMS = ("nginx", "openssl", "curl", "redis-cli")
 
@@ -44,6 +41,7 @@ def why_not() -> str:
     return why_no_hosts() or (f"not installed: {', '.join(missing)}" if missing else "")
 
 
+pytestmark = [pytest.mark.thorough, pytest.mark.xdist_group("compose")]
 needs_hosts = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
@@ -55,23 +53,6 @@ def compose_file(**variables: str) -> dict[str, Any]:
 
 
 SERVICES = compose_file()["services"]
-
-
-def problems_of(compose: dict[str, Any]) -> list[str]:
-    return [error.message for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(compose)]
-
-
-def test_file_is_valid() -> None:
-    """compose.yaml is what the Compose Specification allows."""
-    assert problems_of(compose_file()) == []
-
-
-def test_schema_sees_what_is_wrong() -> None:
-    """A word that there is not, and a health check without a test, are noticed."""
-    wrong = compose_file()
-    wrong["services"]["web"]["comand"] = "uvicorn"
-    wrong["services"]["web"]["healthcheck"]["test"] = 5
-    assert len(problems_of(wrong)) == 2
 
 
 def test_can_be_scaled() -> None:
@@ -178,7 +159,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 @pytest.mark.timeout(300)
 def test_image_holds_the_app_alone(image: Image) -> None:
     """In the image are the chapter and what it needs, as locked: no tests, no tools."""
-    own = {path.name for path in CHAPTER.iterdir()} - {"tests", "__pycache__"}
+    own = {path.name for path in CHAPTER.iterdir()} - {"tests", "steps", "__pycache__"}
     assert {path.name for path in image.app.iterdir()} == own - {".mypy_cache", ".pytest_cache"}
     lock = (ROOT / "requirements" / "run.txt").read_text()
     locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
@@ -389,7 +370,6 @@ def test_scaled_up(stack: Stack) -> None:
 
 
 @needs_hosts
-@pytest.mark.thorough
 @pytest.mark.timeout(300)
 def test_web_cut_off(stack: Stack, page: Page, troubles: list[str]) -> None:
     """The host of the web process is cut off: the page comes back to another, and is told."""

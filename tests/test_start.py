@@ -123,4 +123,4 @@ def test_step_is_begun_from_the_step_before(tmp_path: Path) -> None:
     start(find_state("02.2"), work=tmp_path / "work")
     views = (tmp_path / "work/project/subscriptions/views.py").read_text()
     assert "wait: float" in views
-    assert "async def" not in views
+    assert "import asyncio" not in views

@@ -65,7 +65,7 @@ def test_step_fits_a_screen(step: Step) -> None:
     texts = [{p: f.read_text() for p, f in app_of(s).items()} for s in (before, step)]
     lines = [
         line
-        for change in differences(*texts, {})
+        for change in differences(texts[0], texts[1], {})
         for line in change.lines
         if line.startswith("+") and line[1:].strip() and change.path.startswith("project/")
     ]

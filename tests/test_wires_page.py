@@ -144,7 +144,7 @@ def look_at_all_sizes(page: BrowserPage, name: str) -> None:
     for scheme in ("light", "dark"):
         for size, (width, height) in SIZES.items():
             page.set_viewport_size({"width": width, "height": height})
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") == width
             save_screenshot(page, f"{name}-{size}-{scheme}")
             assert axe_violations(page) == []
@@ -238,7 +238,7 @@ def test_ten_thousand_events_stay_fluid(wires: tuple[Tap, Page], page: BrowserPa
     assert tap.log.dropped == 2_000
     page.goto(diagram.url)
     last = page.locator("#picture .event", has_text="GET 11999")
-    expect_page(last).to_be_visible()
+    expect_page(last).to_be_visible(timeout=20_000)
     expect_page(page.locator("#older")).to_contain_text("2000 older events")
     assert page.locator("#picture .event").count() < 120
     add(tap, "GET the next")

@@ -433,6 +433,7 @@ class TestLoad:
         web = project.start_web(None, WS_FALLBACK_POLL_SECONDS="30", **MANY)
         project.launch_worker("--pool threads --concurrency 100")
         url = f"{web.url}/subscriptions"
+        project.subscribe("slow+0@example.com", web)  # the session that all clients have
 
         async def crowd() -> dict[str | None, int]:
             async with httpx.AsyncClient(timeout=60, cookies=project.http.cookies) as http:

@@ -69,7 +69,7 @@ def test_metrics_are_counted(project: RunningProject) -> None:
     )
 
     def grown(name: str) -> float:
-        return after[name] - before.get(name, 0)
+        return float(after[name] - before.get(name, 0))
 
     expect_that(grown("newsletter_messages_sent_total") >= 2, "two frames or more", after)
     expect("notifications", grown("newsletter_notification_latency_seconds_count"), 1)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -97,8 +98,8 @@ def test_master_is_killed(servers: Servers, folder: Path) -> None:
     sentinel = redis.Redis(port=ports[0], decode_responses=True)
 
     def knows_all() -> bool:
-        state = sentinel.sentinel_master("mymaster")
-        return state["num-slaves"] == 1 and state["num-other-sentinels"] == 2
+        state: Any = sentinel.sentinel_master("mymaster")
+        return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2)
 
     assert wait_for(knows_all, 30), sentinel.sentinel_master("mymaster")
     url = ";".join(f"sentinel://{HOST}:{port}" for port in ports)

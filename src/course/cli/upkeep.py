@@ -63,8 +63,8 @@ def record(
     """
     if not find_spec("pytest"):
         raise fail("The test kit runs the chapters. Run ./course test once: it installs it.")
-    from course.site.record import RecordProblem
     from course.site.record import record as make
+    from course.site.record_pubsub import RecordProblem
 
     try:
         make(name, lambda done: console.print(f"{done.file.relative_to(ROOT)}", markup=False))

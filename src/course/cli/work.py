@@ -44,7 +44,9 @@ def start(
         soft_wrap=True,
     )
     if steps:
-        console.print(f"Its steps: {', '.join(f'{step} {step.name}' for step in steps)}.")
+        console.print(
+            f"Its steps: {', '.join(f'{step} {step.name}' for step in steps)}.", soft_wrap=True
+        )
     first = found if isinstance(found, Step) else next(iter(steps), found)
     console.print(
         f"Change the code in work/, see it with ./course run work, and check it with "

@@ -32,6 +32,7 @@ from course.testkit import NotAsExpected, RunningProject, run_async, running
 from course.wires.text import lines as as_lines
 
 WIDTH = 100  # of a line on a page
+SHORT = r"\1-…"  # of a task's id
 TASK_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 LIMIT = 60_000  # ms that a task may take
 
@@ -58,7 +59,7 @@ def record(wanted: str, on_done: Callable[[Recording], None]) -> None:
 
 def shortened(line: str) -> str:
     """No longer than a page is wide; of a task's id, the beginning is enough."""
-    line = TASK_ID.sub(r"\1-…", line).rstrip()
+    line = TASK_ID.sub(SHORT, line).rstrip()
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
 
 
@@ -89,6 +90,7 @@ def wire(folder: Path, email: str, until: str) -> list[str]:
         )
         last = [page.locator(name).text_content() or "" for name in ("#totals", "#latency")]
         status = page.get_by_role("status").text_content() or ""
+    rows = [[TASK_ID.sub(SHORT, cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True))

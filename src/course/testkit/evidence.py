@@ -101,7 +101,7 @@ def in_lines(source: str, lines: list[str], folder: Path) -> Iterator[Complaint]
         if "Enable tracemalloc" in line:  # Python's advice below a warning
             number += 1
             continue
-        if TRACEBACK.match(GROUP.sub("", line)):
+        if TRACEBACK.match(GROUP.sub("", without_level(line))):
             end = end_of_traceback(lines, number)
             yield from_traceback(source, lines[number:end], folder)
             number = end
@@ -139,6 +139,12 @@ def end_of_traceback(lines: list[str], start: int) -> int:
             return number
         number += 1
     return number
+
+
+def without_level(line: str) -> str:
+    """uvicorn logs what the lifespan raises as one message: its level stands in front."""
+    found = UVICORN.match(line)
+    return found["text"] if found else line
 
 
 def starts_log_line(text: str) -> bool:
