@@ -172,9 +172,9 @@ def test_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_folder_without_a_procfile_is_named(tmp_path: Path) -> None:
     """A folder that is no project: a sentence with the way to one."""
     with pytest.raises(WorkProblem, match=r"has no Procfile.*course start 01"):
-        project_to_run(str(tmp_path))
+        meant_by(str(tmp_path))
     with pytest.raises(UnknownChapter, match=r"There is no chapter 'nowhere'.*Nor is nowhere"):
-        project_to_run("nowhere")
+        meant_by("nowhere")
     done = CliRunner().invoke(app, ["run", str(tmp_path)])
     assert done.exit_code == 2
     assert "has no Procfile" in done.stderr
