@@ -80,7 +80,9 @@ def test_clocks_that_differ_are_shown(project: RunningProject, page: Page, hours
     page.goto(project.url)
     subscribe(page, "slow+1.2@example.com")
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
-    expect_page(page.locator("#latency")).to_contain_text(re.compile(r"differ by about 3(59|60)\d s"))
+    expect_page(page.locator("#latency")).to_contain_text(
+        re.compile(r"differ by about 3(59|60)\d s")
+    )
 
 
 @pytest.mark.parametrize(
