@@ -121,6 +121,7 @@ def test_solution_leaves_the_chapter_right(exercise: Exercise, tmp_path: Path) -
     assert result.exit_code == 0, said(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 def test_student_checks_and_gets_hints(tmp_path: Path) -> None:
     """check and hint with --exercise: how they end, what they say, and what is noted."""

@@ -99,6 +99,7 @@ def test_save_restarts_and_an_error_waits_for_the_next_save(project: Path) -> No
         assert wait_for(lambda: not any(map(is_alive, members)), 5)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(90)
 def test_folder_that_does_not_start_waits_for_a_save(project: Path) -> None:
     """Work that is broken from the beginning, then even without a Procfile, ends no run."""
@@ -113,6 +114,7 @@ def test_folder_that_does_not_start_waits_for_a_save(project: Path) -> None:
         assert running.says("The page is at"), running.text
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(60)
 def test_chapters_are_not_watched(project: Path) -> None:
     """--no-watch, as for chapters: the end of one process is the end of the run."""
