@@ -28,7 +28,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def chapters(context: typer.Context) -> None:
-    """WebSockets and Celery: a course in five chapters. Without a command: the chapters.
+    """WebSockets and Celery: a course in six chapters. Without a command: the chapters.
 
     Example: ./course run 05
     """
