@@ -40,30 +40,33 @@ async def listen() -> None:
                 queue.put_nowait(message["data"])
 
 
-@asynccontextmanager
-async def messages(task_id: str) -> AsyncIterator[asyncio.Queue[str]]:
+async def subscribe_to(task_id: str) -> asyncio.Queue[str]:
     queue: asyncio.Queue[str] = asyncio.Queue()
     if task_id not in queues:
         queues[task_id] = set()
         await pubsub.subscribe(task_id)
     queues[task_id].add(queue)
-    try:
-        yield queue
-    finally:
-        queues[task_id].discard(queue)
-        if not queues[task_id]:
-            del queues[task_id]
-            await pubsub.unsubscribe(task_id)
+    return queue
+
+
+async def unsubscribe_from(task_id: str, queue: asyncio.Queue[str]) -> None:
+    queues[task_id].discard(queue)
+    if not queues[task_id]:
+        del queues[task_id]
+        await pubsub.unsubscribe(task_id)
 
 
 async def statuses(task_id: str) -> AsyncIterator[str]:
     """The task's current status, and then each that is published, up to the final one."""
-    async with messages(task_id) as queue:
+    queue = await subscribe_to(task_id)
+    try:
         text = await status(task_id)
         yield text
         while json.loads(text)["state"] not in FINAL:
             text = await queue.get()
             yield text
+    finally:
+        await unsubscribe_from(task_id, queue)
 
 
 async def status(task_id: str) -> str:
