@@ -10,6 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
 Message = dict[str, Any]
+FRAME = '{"state":"PENDING"}'
 
 
 async def asgi(
@@ -25,13 +26,13 @@ async def asgi(
         return
     await receive()
     await send({"type": "websocket.accept"})
-    await send({"type": "websocket.send", "text": "{}"})
+    await send({"type": "websocket.send", "text": FRAME})
     await receive()
 
 
 async def wait(websocket: WebSocket) -> None:
     await websocket.accept()
-    await websocket.send_text("{}")
+    await websocket.send_text(FRAME)
     await websocket.receive()
 
 
