@@ -63,6 +63,7 @@ def test_student_fails_is_helped_and_goes_on(tmp_path: Path) -> None:
     assert "Hint 2 of 3" in course("hint", "04", "--project", work).stdout
 
 
+@pytest.mark.thorough
 def test_bare_app_fails_at_the_first_new_idea(tmp_path: Path) -> None:
     """`start 01`: the bare app starts and serves its page, and the answer waits for the work."""
     copy_start(find_chapter("01"), tmp_path / "work")
@@ -85,6 +86,7 @@ def test_right_project_passes_as_json(tmp_path: Path) -> None:
     assert not (tmp_path / "app" / STATE).exists()
 
 
+@pytest.mark.thorough
 def test_port_in_use_is_told(tmp_path: Path) -> None:
     """A Procfile with a port of its own, which somebody else has: its log, and the reason."""
     with socket.create_server((HOST, 0)) as taken:
@@ -97,6 +99,7 @@ def test_port_in_use_is_told(tmp_path: Path) -> None:
     assert "${WEB_PORT:-8010}" in done.stdout
 
 
+@pytest.mark.thorough
 def test_own_line_of_code_is_told(tmp_path: Path) -> None:
     """An error in the project's code: the line, and its own log, without a traceback of the kit."""
     wrong = Edit("project/subscriptions/views.py", "return get_task_info(", "return get_task_inf(")
@@ -126,6 +129,7 @@ def test_bad_input_is_one_sentence(arguments: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr + done.stdout
 
 
+@pytest.mark.thorough
 def test_check_that_takes_too_long_is_a_result(tmp_path: Path) -> None:
     """When the check's time is over, the idea under way has failed, and says so."""
     main = (find_chapter("01").folder / "main.py").read_text()
@@ -139,6 +143,7 @@ def test_check_that_takes_too_long_is_a_result(tmp_path: Path) -> None:
     assert "limit of time" in result.first_failed.failure.expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path: Path) -> None:
@@ -164,6 +169,7 @@ def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path:
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 def test_watch_checks_again_on_save(tmp_path: Path) -> None:
     """--watch: a save starts the next check; Ctrl-C ends it."""
@@ -210,6 +216,7 @@ HUNGRY = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", HUNGRY)
 def test_project_that_takes_too_much_is_ended(what: str, tmp_path: Path) -> None:
     """`check` keeps a project within limits, as `grade` does, and says which it went over."""
@@ -223,6 +230,7 @@ def test_project_that_takes_too_much_is_ended(what: str, tmp_path: Path) -> None
     assert not processes_in(tmp_path)
 
 
+@pytest.mark.thorough
 def test_flood_of_output_is_bounded(tmp_path: Path) -> None:
     """A project that prints without end, and without newlines, is ended, and fails in words."""
     code = "while True: print('x' * 1_000_000, end='')\n"
@@ -233,6 +241,7 @@ def test_flood_of_output_is_bounded(tmp_path: Path) -> None:
     assert len(done.stdout) < 200_000
 
 
+@pytest.mark.thorough
 def test_escape_codes_of_a_project_are_shown_as_text(tmp_path: Path) -> None:
     """Neither a folder's name nor a line of a log gives orders to the terminal."""
     app = tmp_path / "my\x1b[2Japp"

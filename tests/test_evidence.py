@@ -66,6 +66,26 @@ def test_fields_of_a_validation_error_are_read(folder: Path) -> None:
     assert (error.where, error.weight) == ("views.py:5", Weight.OWN_LINE)
 
 
+LIFESPAN = """\
+INFO:     Waiting for application startup.
+ERROR:    Traceback (most recent call last):
+  File "/venv/lib/python3.11/site-packages/starlette/routing.py", line 694, in lifespan
+    async with self.lifespan_context(app) as maybe_state:
+  File "FOLDER/views.py", line 5, in lifespan
+    with broadcast:
+TypeError: 'Broadcast' object does not support the context manager protocol
+
+ERROR:    Application startup failed. Exiting.
+"""
+
+
+def test_what_the_lifespan_raises_is_read(folder: Path) -> None:
+    """uvicorn puts its level in front of the traceback; the process's last words are in it."""
+    last = last_words("web", 3, LIFESPAN.replace("FOLDER", str(folder)).splitlines(), folder)
+    assert last.where == "views.py:5"
+    assert "context manager protocol" in last.text
+
+
 CELERY = """\
 [2026-11-24 15:51:14,846: INFO/MainProcess] Task subscribe[1] received
 [2026-11-24 15:51:14,846: ERROR/MainProcess] Received unregistered task of type 'tasks.subscribe'.

@@ -43,8 +43,11 @@ def course(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_chapter_has_exercises() -> None:
-    """Two or three a chapter, numbered from 1, and no folder that the tool does not see."""
-    for chapter in all_chapters():
+    """Two or three a chapter, numbered from 1, and no folder that the tool does not see.
+
+    Chapter 6 has none: its lesson consists of them, round by round.
+    """
+    for chapter in all_chapters()[:-1]:
         numbers = [exercise.number for exercise in exercises_of(chapter)]
         assert numbers in ([1, 2], [1, 2, 3]), chapter
     assert len(ALL) == len([path for path in EXERCISES.glob("*/*") if path.is_dir()])
@@ -118,6 +121,7 @@ def test_solution_leaves_the_chapter_right(exercise: Exercise, tmp_path: Path) -
     assert result.exit_code == 0, said(result)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 def test_student_checks_and_gets_hints(tmp_path: Path) -> None:
     """check and hint with --exercise: how they end, what they say, and what is noted."""

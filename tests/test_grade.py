@@ -133,6 +133,7 @@ def test_class_of_twenty(tmp_path: Path) -> None:
     assert rows_of(out) == rows
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(90)
 def test_interrupted_grading_goes_on(tmp_path: Path) -> None:
     """Ctrl-C ends what runs, keeps the rows that are there, and the next run adds the rest."""

@@ -53,6 +53,7 @@ def test_no_network_is_said_in_a_sentence(checkout: Path) -> None:
     assert "Traceback" not in output
 
 
+@pytest.mark.thorough
 def test_next_start_tries_again(checkout: Path) -> None:
     """After a setup that failed half-way, the next start begins again."""
     launch(checkout)
@@ -158,6 +159,7 @@ def test_interrupt_of_the_tools_own_start(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.thorough
 def test_moved_folder_is_set_up_again(checkout: Path, pretended_uv: Path) -> None:
     """What is installed names the folder: after a move it is installed anew, and only then."""
     for _ in range(2):
@@ -192,6 +194,7 @@ def test_unknown_locks_are_said(checkout: Path) -> None:
     assert not list(checkout.glob(".venv*"))
 
 
+@pytest.mark.thorough
 def test_other_locks_have_an_environment_of_their_own(checkout: Path) -> None:
     """--locks current is set up from current.txt in .venv-current, and leaves .venv alone."""
     (checkout / "requirements" / "current.txt").write_text("no-such-package-of-this-name==1\n")
@@ -202,6 +205,7 @@ def test_other_locks_have_an_environment_of_their_own(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.thorough
 def test_options_of_test_are_for_test_alone(checkout: Path) -> None:
     """Another command that is given --locks is set up as ever: the option is that command's."""
     launch(checkout, "lab", "--locks", "current")
@@ -219,6 +223,7 @@ def test_python_that_is_not_there_is_said(checkout: Path) -> None:
     assert not list(checkout.glob(".venv*"))
 
 
+@pytest.mark.thorough
 def test_another_python_has_an_environment_of_its_own(checkout: Path, tmp_path: Path) -> None:
     """--python finds the one that runs, past one that only says which to choose, as pyenv's do."""
     this = f"3.{sys.version_info.minor}"

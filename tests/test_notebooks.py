@@ -141,6 +141,7 @@ def test_notebook_runs_in_order_and_again(path: Path) -> None:
     check_nothing_left(done)
 
 
+@pytest.mark.thorough
 @each_notebook
 def test_notebook_runs_out_of_order(path: Path) -> None:
     """After the set-up cell, each cell works, or says under which heading to run a cell first."""
@@ -205,6 +206,7 @@ def text_in_git(path: Path) -> str:
     return path.read_text() if done.returncode else done.stdout
 
 
+@pytest.mark.thorough
 def test_lab_uses_the_courses_own_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`./course lab` opens notebooks/ with this Python's kernel, whatever kernels a user has."""
     foreign = tmp_path / "kernels" / "python3" / "kernel.json"

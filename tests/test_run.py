@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 
+from course.content.causes import general_rules
 from course.content.chapters import ROOT, all_chapters
 from course.processes import (
     HOST,
@@ -36,7 +37,6 @@ from course.processes.interrupts import ENDING
 from course.processes.process import LONGEST_LINE
 from course.processes.tree import commands_of, is_alive, relatives
 from course.testkit import running
-from course.testkit.explain import why_it_did_not_start
 
 COMMAND = f"{sys.executable} -m course run"
 
@@ -93,6 +93,7 @@ def test_signal_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_early_interrupt_ends_everything() -> None:
     """An interrupt while the processes are being started ends them too."""
     with course_run("05", "--port", free_port(), "--newsletter-port", free_port()) as process:
@@ -142,6 +143,7 @@ def test_end_of_the_terminal_ends_everything(how: str, tmp_path: Path) -> None:
             os.close(terminal)
 
 
+@pytest.mark.thorough
 def test_kill_leaves_no_orphans(tmp_path: Path) -> None:
     """SIGKILL cannot be caught: the guard ends what was started, and removes Redis's folder."""
     ports = ("--port", free_port(), "--newsletter-port", free_port())
@@ -154,6 +156,7 @@ def test_kill_leaves_no_orphans(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_task_under_way_is_finished(tmp_path: Path) -> None:
     """Ctrl-C signals the worker, not its pool processes: a running task ends with its result."""
     server = Redis().start()
@@ -178,6 +181,7 @@ def test_task_under_way_is_finished(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.thorough
 def test_kit_ends_a_worker_as_gently() -> None:
     """The test kit, too, leaves a worker's pool processes to the worker."""
     with running(ROOT / "chapters" / "01-polling") as project:
@@ -208,6 +212,7 @@ def test_line_without_an_end_is_bounded(tmp_path: Path) -> None:
     assert "the course ended this process: it wrote 5," in process.lines[-1]
 
 
+@pytest.mark.thorough
 def test_background_job_hears_an_interrupt() -> None:
     """A script's `./course run &` has SIGINT ignored, and `kill -INT` ends it all the same."""
     ports = f"--port {free_port()} --newsletter-port {free_port()}"
@@ -223,6 +228,7 @@ def test_background_job_hears_an_interrupt() -> None:
         process.stop()
 
 
+@pytest.mark.thorough
 def test_reader_of_the_log_may_end_first() -> None:
     """`./course run | tee log`: Ctrl-C ends tee, too, and all processes all the same."""
     ports = ["--port", str(free_port()), "--newsletter-port", str(free_port())]
@@ -241,6 +247,7 @@ def test_reader_of_the_log_may_end_first() -> None:
     assert wait_for(lambda: gone(members), 5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", ENDING)
 def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     """`./course test`, ended in the middle, leaves no process and no file."""
@@ -257,6 +264,7 @@ def test_tests_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> Non
         process.kill()
 
 
+@pytest.mark.thorough
 def test_dying_process_ends_the_rest(tmp_path: Path) -> None:
     """When one process dies, the rest end, and its exit code and last lines are passed on."""
     web = free_port()
@@ -359,11 +367,13 @@ def test_procfile_may_set_variables(tmp_path: Path) -> None:
 def test_mistyped_command_is_explained(command: str, tmp_path: Path) -> None:
     """A program that does not exist: the reason, whichever shell or program says so."""
     process = Process("web", command, tmp_path, dict(os.environ))
-    code = process.wait(10)
-    reason = why_it_did_not_start("web", code, process.lines, tmp_path, None, 10)
-    assert "the Procfile's command does not exist here" in reason.usually, reason
+    assert process.wait(10) == 127
+    said = "\n".join(process.lines)
+    causes = [rule.usually for rule in general_rules() if rule.said and rule.match(said, "") == {}]
+    assert "the Procfile's command does not exist here" in causes[0], said
 
 
+@pytest.mark.thorough
 def test_redis_url_is_used(tmp_path: Path) -> None:
     """With REDIS_URL set, that Redis is used, and left running with its own keys untouched."""
     server = Redis().start()
@@ -395,6 +405,7 @@ def test_unknown_chapter_lists_the_right_ones() -> None:
     assert all(str(chapter) in done.stderr for chapter in all_chapters())
 
 
+@pytest.mark.thorough
 def test_honcho_by_hand(tmp_path: Path) -> None:
     """`honcho start` in a chapter's folder works: here with a Redis of the test's."""
     server = Redis().start()
@@ -421,6 +432,7 @@ def test_chapters_are_listed_without_a_command() -> None:
     assert all(str(chapter) in done.stdout for chapter in all_chapters())
 
 
+@pytest.mark.thorough
 def test_worker_runs_without_forking(tmp_path: Path) -> None:
     """With --pool=solo, as on Windows, tasks are done and their ends are told at once."""
     folder = tmp_path / "solo"

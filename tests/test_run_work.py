@@ -99,6 +99,7 @@ def test_save_restarts_and_an_error_waits_for_the_next_save(project: Path) -> No
         assert wait_for(lambda: not any(map(is_alive, members)), 5)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(90)
 def test_folder_that_does_not_start_waits_for_a_save(project: Path) -> None:
     """Work that is broken from the beginning, then even without a Procfile, ends no run."""
@@ -113,6 +114,7 @@ def test_folder_that_does_not_start_waits_for_a_save(project: Path) -> None:
         assert running.says("The page is at"), running.text
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(60)
 def test_chapters_are_not_watched(project: Path) -> None:
     """--no-watch, as for chapters: the end of one process is the end of the run."""
@@ -172,9 +174,9 @@ def test_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_folder_without_a_procfile_is_named(tmp_path: Path) -> None:
     """A folder that is no project: a sentence with the way to one."""
     with pytest.raises(WorkProblem, match=r"has no Procfile.*course start 01"):
-        project_to_run(str(tmp_path))
+        meant_by(str(tmp_path))
     with pytest.raises(UnknownChapter, match=r"There is no chapter 'nowhere'.*Nor is nowhere"):
-        project_to_run("nowhere")
+        meant_by("nowhere")
     done = CliRunner().invoke(app, ["run", str(tmp_path)])
     assert done.exit_code == 2
     assert "has no Procfile" in done.stderr

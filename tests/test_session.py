@@ -49,6 +49,7 @@ class NoTree:
 
 def a_check(heard: list[Decision], **options: Any) -> Check:
     given: dict[str, Any] = {"stop_at_first": True, "first": (), "limit": 10.0}
+    given["with_wires"] = False
     tree: Any = NoTree()
     result = Result([Decision(idea) for idea in IDEAS])
     return Check(result, Path(), heard.append, tree, **given | options)

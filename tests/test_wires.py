@@ -572,7 +572,7 @@ def test_redis_conversation_is_read(server: Redis, protocol: int) -> None:
             ("Redis", "1 subscriber"),
             ("web", "UNSUBSCRIBE 6259…"),
             ("worker", "GET"),
-            ("Redis", "error: ERR wrong number of argume…"),
+            ("Redis", "error: ERR wrong number of arguments fo…"),
         ]
         with_noise = {event.what for event in tap.events(with_noise=True)}
         assert {"HELLO 3", "PING", "EXEC"} & with_noise

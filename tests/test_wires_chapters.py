@@ -153,6 +153,7 @@ def played(number: str, page: Page) -> Iterator[tuple[list[Event], list[str]]]:
         yield events, [as_text(event, task_id) for event in events]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", LISTS)
 def test_chapter_shows_its_steps(number: str, page: Page) -> None:
     """Each step of the chapter's way is seen, in order and with the right ends."""

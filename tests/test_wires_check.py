@@ -28,6 +28,7 @@ def silent(tmp_path: Path) -> Path:
     return project
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 def test_missing_message_is_seen(silent: Path) -> None:
     """The result is stored, and no PUBLISH follows it: the twenty lines show where it ends."""

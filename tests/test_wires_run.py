@@ -58,6 +58,7 @@ def test_page_is_printed_beside_the_apps() -> None:
             assert what in seen()
 
 
+@pytest.mark.thorough
 def test_lines_are_aligned() -> None:
     with course_run("01", "--wires=text") as (process, url):
         task_id = play_task(url)[:4]
@@ -82,6 +83,7 @@ def test_another_way_is_refused() -> None:
         process.stop()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arguments", [["--wires=page"], ["--wires=text"]])
 def test_nothing_is_left_behind(arguments: list[str]) -> None:
     """After the end, the page's port and the wires' refuse connections."""

@@ -221,7 +221,7 @@ def test_page_needs_few_requests(project: RunningProject, page: Page) -> None:
     page.goto(project.url)
 
     def on_request(request: Request) -> None:
-        if request.resource_type == "fetch":
+        if request.resource_type in ("fetch", "xhr"):
             asked.append(f"{request.method} {request.url}")
 
     page.on("request", on_request)

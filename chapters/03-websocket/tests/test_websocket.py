@@ -250,7 +250,9 @@ def test_page_is_told_over_one_socket(project: RunningProject, page: Page) -> No
     """The page makes one POST and opens one WebSocket a task."""
     asked: list[str] = []
     page.goto(project.url)
-    page.on("request", lambda r: asked.append(r.method) if r.resource_type == "fetch" else None)
+    page.on(
+        "request", lambda r: asked.append(r.method) if r.resource_type in ("fetch", "xhr") else None
+    )
     page.on(
         "websocket",
         lambda socket: asked.append("WebSocket") if "/task_status/" in socket.url else None,
@@ -273,7 +275,7 @@ def test_page_comes_back(project: RunningProject, page: Page, troubles: list[str
     web = project.another_web()
     page.add_init_script("Math.random = () => 0.3")  # the back-off of the page, made even
     page.goto(web.url)
-    page.get_by_label("e-mail").fill("slow+1@example.com")
+    page.get_by_label("e-mail").fill("slow+3@example.com")
     page.get_by_role("button").click()
     expect_page(page.get_by_role("status")).to_have_text(re.compile("PENDING|STARTED"))
     project.end(web.process)

@@ -30,8 +30,8 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def async_client(url: str) -> redis.asyncio.Redis:
-    options = OPTIONS | {"retry": AsyncRetry(**ONCE_MORE)}
+def async_client(url: str, retries: int = 1) -> redis.asyncio.Redis:
+    options = OPTIONS | {"retry": AsyncRetry(**ONCE_MORE | {"retries": retries})}
     if not url.startswith("sentinel://"):
         return redis.asyncio.Redis.from_url(url, **options)
     addresses, master = sentinels(url)

@@ -26,14 +26,17 @@ from course.testkit.expect import NotAsExpected
 FOLDER = Path(__file__).resolve().parents[1]
 SETTINGS: dict[str, object] = {
     "WS_MOST_PER_CLIENT": 100_000,
+    "WS_MOST_PER_TASK": 100_000,
+    "TASKS_PER_MINUTE": 100_000,
     "CELERY_VISIBILITY_TIMEOUT": 10,
+    "NEWSLETTER_DEADLINE_SECONDS": 8,
     "WS_FALLBACK_POLL_SECONDS": 2,
 }
 EVERY = 0.15  # seconds between two tasks
 FAULT_EVERY = 6.0  # seconds between two faults, on average
 # Seconds that a client follows its task at most. What a killed worker has held back, another one
-# finds: it looks as it starts, then every 100 s. Who dies while looking leaves a lock for 300 s.
-PATIENCE = 450.0
+# finds: it searches every 5 s. One that dies while it searches leaves a lock for 30 s.
+PATIENCE = 120.0
 
 
 class Soak:
@@ -47,7 +50,10 @@ class Soak:
 
     async def flow(self, until: float) -> None:
         """Start tasks, each followed by one to three clients, one in four of whom leaves early."""
-        async with httpx.AsyncClient(timeout=10) as http:
+        # All clients are of one session, which the first task begins.
+        await asyncio.to_thread(self.project.subscribe, "slow+0@example.com")
+        cookies = self.project.http.cookies
+        async with httpx.AsyncClient(timeout=10, cookies=cookies) as http:
             while time.monotonic() < until:
                 await asyncio.sleep(EVERY)
                 task_id = await self.start_task(http)

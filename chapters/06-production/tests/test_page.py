@@ -1,6 +1,7 @@
 """The page in a real browser: the same in every chapter."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page
@@ -18,11 +19,11 @@ def subscribe(page: Page, email: str) -> None:
 
 
 def test_page_shows_the_result(project: RunningProject, page: Page) -> None:
-    """The result appears, and how late the page was told."""
+    """The result appears, and the latency of the notification."""
     page.goto(project.url)
     subscribe(page, "slow+0.2@example.com")
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
-    expect_page(page.locator("#told")).to_contain_text("after the task finished")
+    expect_page(page.locator("#latency")).to_contain_text("after the task finished")
 
 
 @pytest.mark.not_in_check
@@ -44,7 +45,7 @@ def test_page_is_readable(project: RunningProject, page: Page) -> None:
 
 
 def test_page_shows_a_refusal(project: RunningProject, page: Page) -> None:
-    """A failed task and a bad address are told to the person, as text."""
+    """A failed task is shown to the person, as text."""
     page.goto(project.url)
     subscribe(page, "refused@example.com")
     expect_page(page.get_by_role("status")).to_contain_text("FAILURE")
@@ -58,3 +59,41 @@ def test_second_address_replaces_the_first(project: RunningProject, page: Page) 
     expect_page(page.get_by_role("status")).to_have_text(re.compile("PENDING|STARTED"))
     subscribe(page, "slow+0.65@example.com")
     expect_page(page.get_by_role("status")).to_contain_text("slow+0.65@example.com is subscribed")
+
+
+def test_reload_goes_on_following(project: RunningProject, page: Page) -> None:
+    """After a reload the page still follows its task: the task's id is in the address."""
+    page.goto(project.url)
+    subscribe(page, "slow+1.5@example.com")
+    expect_page(page.get_by_role("status")).to_have_text(re.compile("PENDING|STARTED"))
+    page.reload()
+    expect_page(page.get_by_role("status")).to_contain_text("slow+1.5@example.com is subscribed")
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_clocks_that_differ_are_shown(project: RunningProject, page: Page, hours: int) -> None:
+    """A clock that is wrong by an hour is shown as such, not as the latency."""
+    now = datetime.now(UTC).timestamp() * 1000 + hours * 3_600_000
+    page.add_init_script(
+        f"Object.defineProperty(performance, 'timeOrigin', {{ value: {now} - performance.now() }})"
+    )
+    page.goto(project.url)
+    subscribe(page, "slow+1.2@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    expect_page(page.locator("#latency")).to_contain_text(
+        re.compile(r"differ by about 3(59|60)\d s")
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(202, "null"), (202, "{}"), (500, "Error"), (429, "[")]
+)
+def test_answer_that_is_not_readable(
+    project: RunningProject, page: Page, troubles: list[str], status: int, body: str
+) -> None:
+    """An answer without a task id is shown as a refusal, and causes no error in the page."""
+    page.route("**/subscriptions", lambda route: route.fulfill(status=status, body=body))
+    page.goto(project.url)
+    subscribe(page, "ada@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("Not accepted")
+    troubles[:] = [trouble for trouble in troubles if "Failed to load resource" not in trouble]

@@ -44,7 +44,6 @@ class Step:
     chapter: Chapter
     number: int
     overlay: Path | None  # the folder with the files that the step changes
-    seconds = 15  # that a check takes, about
     lanes = 2  # in which it is checked
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ MOST_MEMORY = 800 * 2**20  # bytes, of one process
 MOST_MEMORY_ALL = 3 * 2**30  # bytes, of all: a browser alone has some hundred million
 MOST_FILES = 400 * 2**20  # bytes, of one file and of all that are written
 LOOK_EVERY = 0.5  # seconds
+BROWSER_PROCESSES = ("chrom", "google chrome", "headless_shell")
 
 
 class LimitWatcher:
@@ -66,7 +67,7 @@ class LimitWatcher:
         memory = []
         for process in members:
             with suppress(psutil.Error):
-                memory.append(process.memory_info().rss)
+                memory.append(memory_of(process))
         for what, size, limit in (
             ("A process used {} of memory", max(memory, default=0), MOST_MEMORY),
             ("It used {} of memory", sum(memory), MOST_MEMORY_ALL),
@@ -79,6 +80,13 @@ class LimitWatcher:
     def _written(self) -> int:
         there = size_of(self._project) - self._size_before if self._project else 0
         return size_of(self.tree.folder) + max(0, there)
+
+
+def memory_of(process: psutil.Process) -> int:
+    """Its memory in bytes. A browser's dozen processes share most of theirs: it counts for none."""
+    info = process.memory_info()
+    is_browser = process.name().lower().startswith(BROWSER_PROCESSES)
+    return int(info.rss - getattr(info, "shared", 0) if is_browser else info.rss)
 
 
 def in_mib(size: int) -> str:

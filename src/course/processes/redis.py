@@ -54,6 +54,8 @@ class Redis:
         if self.is_ours:
             command = [get_binary_path(), "--bind", HOST, "--port", str(self.port)]
             command += ["--dir", self._folder, "--save", "", "--loglevel", "warning"]
+            # Its title would be written over its environment, by which what a test left is found.
+            command += ["--set-proc-title", "no"]
             self._popen = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, start_new_session=True
             )

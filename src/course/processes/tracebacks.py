@@ -10,14 +10,19 @@ ERROR = re.compile(
 MOST_LINES = 12
 
 
+def place(file: str, line: str, folder: Path) -> str:
+    """A line of a file as file:line; empty if the file is not the project's own."""
+    path = Path(file) if Path(file).is_absolute() else folder / file
+    if path.is_relative_to(folder) and path.exists() and ".venv" not in path.parts[:-1]:
+        return f"{path.relative_to(folder)}:{line}"
+    return ""
+
+
 def own_line(lines: list[str], folder: Path) -> str:
     """The last line of the project's own code that a traceback in the log names, as file:line."""
     for line in reversed(lines):
-        if found := FRAME.search(line):
-            path = Path(found["file"])
-            path = path if path.is_absolute() else folder / path
-            if path.is_relative_to(folder) and path.exists():
-                return f"{path.relative_to(folder)}:{found['line']}"
+        if (found := FRAME.search(line)) and (own := place(found["file"], found["line"], folder)):
+            return own
     return ""
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 
+from course.processes.tracebacks import FRAME, own_line, place
 from course.testkit.records import Record, Said
 
-FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 WARNING = re.compile(r"(?P<file>/[^:]+\.py):(?P<line>\d+): (?P<text>RuntimeWarning: .*)")
 EXCEPTION = re.compile(
     r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Busy|Refused|Warning|Timeout)\b.*"
@@ -101,7 +101,7 @@ def in_lines(source: str, lines: list[str], folder: Path) -> Iterator[Complaint]
         if "Enable tracemalloc" in line:  # Python's advice below a warning
             number += 1
             continue
-        if TRACEBACK.match(GROUP.sub("", line)):
+        if TRACEBACK.match(GROUP.sub("", without_level(line))):
             end = end_of_traceback(lines, number)
             yield from_traceback(source, lines[number:end], folder)
             number = end
@@ -139,6 +139,12 @@ def end_of_traceback(lines: list[str], start: int) -> int:
             return number
         number += 1
     return number
+
+
+def without_level(line: str) -> str:
+    """uvicorn logs what the lifespan raises as one message: its level stands in front."""
+    found = UVICORN.match(line)
+    return found["text"] if found else line
 
 
 def starts_log_line(text: str) -> bool:
@@ -191,7 +197,7 @@ def translated(details: str) -> str:
 
 def from_warning(source: str, found: re.Match[str], lines: list[str], folder: Path) -> Complaint:
     text = found["text"]
-    where = relative(found["file"], found["line"], folder)
+    where = place(found["file"], found["line"], folder)
     name = re.search(r"coroutine '(?:\w+\.)*(?:<locals>\.)?(\w+)' was never awaited", text)
     if name and not where:  # where it was thrown away: not where it was made
         where = call_that_is_not_awaited(name[1], folder)
@@ -220,28 +226,12 @@ def from_log(source: str, found: re.Match[str], lines: list[str]) -> Iterator[Co
         yield Complaint(source, text, Weight.WARNING, lines=[text])
 
 
-def own_line(lines: Iterable[str], folder: Path) -> str:
-    """The last line of the project's own code that a traceback names, as file:line."""
-    found = ""
-    for line in lines:
-        if frame := FRAME.search(line):
-            found = relative(frame["file"], frame["line"], folder) or found
-    return found
-
-
-def relative(file: str, line: str, folder: Path) -> str:
-    path = Path(file) if Path(file).is_absolute() else folder / file
-    if path.is_relative_to(folder) and path.exists() and ".venv" not in path.parts:
-        return f"{path.relative_to(folder)}:{line}"
-    return ""
-
-
 def own_part(lines: list[str], folder: Path) -> list[str]:
     """A traceback without the frames of other people's code."""
     kept, is_own = [], True
     for line in lines:
         if frame := FRAME.search(line):
-            is_own = bool(relative(frame["file"], frame["line"], folder))
+            is_own = bool(place(frame["file"], frame["line"], folder))
         elif not line.startswith("    "):
             is_own = True
         if is_own and line.strip() and not set(line.strip()) <= set("^~"):

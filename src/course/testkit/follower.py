@@ -76,6 +76,13 @@ class Follower:
                 "the view returned or raised before it sent; its log has the reason",
                 WS_VIEWS,
             ) from None
+        if isinstance(text, bytes):
+            raise NotAsExpected(
+                "a text frame",
+                f"a binary frame, after {self.states}",
+                "the view sends bytes: send_text() sends text, which the page reads as JSON",
+                WS_VIEWS,
+            )
         try:
             status = json.loads(text)
             if not isinstance(status, dict):

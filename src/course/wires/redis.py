@@ -38,6 +38,7 @@ class RedisDecoder:
         self._scribe = scribe
         self._readers = (RespReader(), RespReader())
         self._waiting: deque[Command] = deque()
+        self._queued: list[Command] = []  # in a transaction, whose EXEC brings all replies
         self._channels = 0  # how many this connection is subscribed to
 
     def feed(self, direction: int, data: bytes, time: int) -> None:
@@ -93,6 +94,17 @@ class RedisDecoder:
         if command.name == "BRPOP" and isinstance(value, list) and len(value) == 2:
             self._note_taken(command, value, time)
             return
+        if value == b"QUEUED":
+            self._queued.append(command)
+            return
+        if command.name in ("EXEC", "DISCARD"):
+            queued, self._queued = self._queued, []
+            if isinstance(value, list):
+                for other, reply in zip(queued, value, strict=False):
+                    self._add_reply(other, reply, time)
+        self._add_reply(command, value, time)
+
+    def _add_reply(self, command: Command, value: Value, time: int) -> None:
         is_shown = command.name in SHOWN_REPLIES and not command.event.is_noise
         failed = isinstance(value, Failure)
         self._scribe.add(

@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 class Hub:
     def __init__(self) -> None:
-        self.client = async_client(settings.ws_message_queue)
+        # Without retries: it is _stay_connected that connects again, and counts that.
+        self.client = async_client(settings.ws_message_queue, retries=0)
         self.followers: dict[str, list[Follower]] = {}  # by task id
         self.is_connected = False
         self._confirmed: set[str] = set()  # task ids whose channel Redis has subscribed us to

@@ -53,7 +53,9 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        stop_process(f"The setting {str(first['loc'][0]).upper()} is wrong: {first['msg']}.")
+        name = str(first["loc"][0]).upper()
+        name = name if name in os.environ else "REDIS_URL"  # which stands in for three others
+        stop_process(f"The setting {name} is wrong: {first['msg']}.")
 
 
 def require_redis(**kwargs: Any) -> None:

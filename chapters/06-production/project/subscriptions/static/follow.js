@@ -55,11 +55,9 @@ export function follow(taskId, show, signal) {
       "message",
       (event) => {
         const status = parse(event.data);
+        if (status.heartbeat) silence = status.heartbeat * 1000 * MISSED_HEARTBEATS;
         waitForFrame();
-        if (status.heartbeat) {
-          silence = status.heartbeat * 1000 * MISSED_HEARTBEATS;
-          return;
-        }
+        if (status.heartbeat) return;
         if (!status.state) return notice("The server sent a message that is not readable.");
         tries = 0;
         show(status);

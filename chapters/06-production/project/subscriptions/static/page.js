@@ -11,16 +11,16 @@ const NO_ANSWER = [0, 502, 503, 504]; // the server may have started the task al
 let following = new AbortController();
 let unanswered = {}; // the request that the next press of the button repeats, with its key
 
-function stopFollowing() {
+function stopFollowing(isStarting) {
   following.abort(); // a second task ends the interest in the first
   following = new AbortController();
-  clear();
+  clear(isStarting);
   return following.signal;
 }
 
 async function subscribe(event) {
   event.preventDefault();
-  const signal = stopFollowing();
+  const signal = stopFollowing(true);
   showText("Sending …");
   const json = { email: form.email.value };
   if (unanswered.email !== json.email) unanswered = { email: json.email, key: randomKey() };
@@ -48,7 +48,7 @@ function reason({ detail }) {
 
 function followFromAddress() {
   const taskId = location.hash.slice(1);
-  if (UUID.test(taskId)) follow(taskId, show, stopFollowing());
+  if (UUID.test(taskId)) follow(taskId, show, stopFollowing(false));
 }
 
 document.getElementById("how").textContent = how;

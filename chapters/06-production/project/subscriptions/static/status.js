@@ -4,7 +4,7 @@ const FINAL = ["SUCCESS", "FAILURE", "REVOKED"];
 const TOLERANCE = 50; // ms by which two clocks may differ unnoticed
 
 let followedSince = 0;
-let wasRunning = false; // the page has seen a state from before the end
+let wasRunning = false; // the page follows the task from before its end
 
 export function isFinal(status) {
   return FINAL.includes(status.state);
@@ -42,9 +42,9 @@ function latency(late, followed) {
   return `Notified ${Math.max(0, Math.round(late))} ms after the task finished.`;
 }
 
-export function clear() {
+export function clear(isStarting) {
   followedSince = performance.timeOrigin + performance.now();
-  wasRunning = false;
+  wasRunning = isStarting;
   notice("");
   document.getElementById("latency").textContent = "";
 }

@@ -1,5 +1,5 @@
-"""Broadcaster's subscribe(), with what version 0.2.0 gets wrong put right:
-it cleans up after no exception, and its Redis client reconnects more and more rarely."""
+"""Broadcaster's subscribe(), with the faults of version 0.2.0 mended: it does not clean up after
+an exception, nor after an outage, and its Redis client reconnects less and less often."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress

@@ -9,16 +9,16 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const form = document.getElementById("subscribe");
 let following = new AbortController();
 
-function stopFollowing() {
+function stopFollowing(isStarting) {
   following.abort(); // a second task ends the interest in the first
   following = new AbortController();
-  clear();
+  clear(isStarting);
   return following.signal;
 }
 
 async function subscribe(event) {
   event.preventDefault();
-  const signal = stopFollowing();
+  const signal = stopFollowing(true);
   showText("Sending …");
   const json = { email: form.email.value };
   const { status, body } = await request("POST", "/subscriptions", { json, signal });
@@ -38,7 +38,7 @@ function reason({ detail }) {
 
 function followFromAddress() {
   const taskId = location.hash.slice(1);
-  if (UUID.test(taskId)) follow(taskId, show, stopFollowing());
+  if (UUID.test(taskId)) follow(taskId, show, stopFollowing(false));
 }
 
 document.getElementById("how").textContent = how;
