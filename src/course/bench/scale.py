@@ -34,7 +34,7 @@ POLLING_HEADINGS = [
     "clients", "answers a s", "answer p50, ms", "p95, ms", "max, ms", "errors", "CPU, %", "",
 ]  # fmt: skip
 LAYER_HEADINGS = ["", "KiB a socket"]
-LAYER_SOCKETS = 1000
+LAYER_SOCKETS = 1000  # at most; small sizes make it less
 BARE = {"asgi": "uvicorn alone", "starlette": "Starlette", "app": "FastAPI"}
 
 Step = Callable[[str], None]
@@ -125,9 +125,10 @@ def measure_scale(
             found.pollings.append(asyncio.run(poll(one, size, found.wait)))
         if one.port:
             stage.end(one.web)
-        for app in layers if allowed >= LAYER_SOCKETS else ():
-            step(f"{LAYER_SOCKETS:,} sockets on {app.name}")
-            crowd = hold_on_fresh(stage, app, LAYER_SOCKETS, wait=0)
+        sockets = min(LAYER_SOCKETS, allowed, max(*sizes, spread))
+        for app in layers:
+            step(f"{sockets:,} sockets on {app.name}")
+            crowd = hold_on_fresh(stage, app, sockets, wait=0)
             found.layers[app.key], found.names[app.key] = crowd, app.name
         if spread <= allowed:
             spread_over(stage, six, processes, spread, found, step)
