@@ -110,8 +110,8 @@ def test_commands_are_split_by_connection() -> None:
             subprocess.run(command, check=True, timeout=30)
         assert counts.commands.web["get"] == 3
         assert counts.commands.worker["get"] == 1
-        assert counts.commands.lookups == 4  # an MGET looks up each task that it names
-        assert counts.commands.most["lookup"] == 3
+        assert counts.commands.queries == 4  # an MGET queries each task that it names
+        assert counts.commands.most["query"] == 3
         assert counts.commands.everybody["get"] == counts.commands.monitored["get"] == 4
     finally:
         server.stop()
@@ -139,8 +139,8 @@ def test_targets_say_met_and_not_met() -> None:
     both["sse"][0].delays = [1.0]
     assert ahead_target(both, "sse", "SSE by hand").verdict == "not met"
     assert ahead_target(both, "socketio", "python-socketio").verdict == "not measured"
-    good = load_with("06", 1, subscribe=1, lookup=2, unsubscribe=1)
-    bad = load_with("06", 1, subscribe=1, lookup=3, unsubscribe=1)
+    good = load_with("06", 1, subscribe=1, query=2, unsubscribe=1)
+    bad = load_with("06", 1, subscribe=1, query=3, unsubscribe=1)
     assert [row.verdict for row in commands_target(good, None)] == ["met", "not measured"]
     assert commands_target(bad, None)[0].verdict == "not met"
     assert sockets_target(crowd_of(10_000)).verdict == "met"
@@ -180,7 +180,7 @@ def test_limit_of_files_is_raised() -> None:
 @pytest.mark.thorough
 @pytest.mark.timeout(220)
 def test_chapters_are_counted(results: dict[str, Any]) -> None:
-    """Polling repeats its request and is late; push is two requests, one or two look-ups."""
+    """Polling repeats its request and is late; push is two requests, one or two queries."""
     keys = ("01", "05", "06", "floor", "sse", "socketio")
     one, five, *pushing = (results["apps"][key]["figures"] for key in keys)
     assert one["requests"]["median"] >= 3
@@ -190,9 +190,9 @@ def test_chapters_are_counted(results: dict[str, Any]) -> None:
     assert five["connections"]["median"] == 2
     assert one["frames"]["median"] == 0
     assert five["frames"]["median"] >= 2
-    # A request is the POST, or a look-up each.
-    assert one["lookups"]["median"] == pytest.approx(one["requests"]["median"] - 1)
-    assert all(1 <= app["lookups"]["median"] <= 2 for app in (five, *pushing))
+    # A request is the POST, or a query each.
+    assert one["queries"]["median"] == pytest.approx(one["requests"]["median"] - 1)
+    assert all(1 <= app["queries"]["median"] <= 2 for app in (five, *pushing))
     assert all(one[key]["median"] > 0 for key in ("bytes", "redis_worker", "web_peak"))
     assert five["delay_p50"]["median"] < one["delay_p50"]["median"]
     assert [app["runs"][0]["lost"] for app in results["apps"].values()] == [0] * 7

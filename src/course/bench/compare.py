@@ -121,7 +121,7 @@ def judge_six(plan: Plan, stage: Stage, measured: Measured, step: Step) -> None:
 
 def targets(measured: Measured) -> list[Target]:
     loads = measured.loads.get("06", [])
-    most = max(loads, key=lambda load: load.commands.most["lookup"], default=None)
+    most = max(loads, key=lambda load: load.commands.most["query"], default=None)
     crowd = measured.crowds.get("06")
     peers = {PEERS[key][0]: measured.crowds[key] for key in CROWDED if key in measured.crowds}
     return [

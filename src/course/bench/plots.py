@@ -128,8 +128,8 @@ def bars(key: str, title: str, unit: str) -> Callable[[dict[str, Any], Scheme], 
 PLOTS: dict[str, Callable[[dict[str, Any], Scheme], Figure]] = {
     "delay": delays,
     "requests": bars("requests", "HTTP requests a task", "requests"),
-    "lookups": bars(
-        "lookups", "Look-ups in the result backend a task, by the web process", "look-ups"
+    "queries": bars(
+        "queries", "Queries of the result backend a task, by the web process", "queries"
     ),
     "cpu": bars("web_cpu", "CPU time of the web process for 1,000 clients", "seconds"),
 }

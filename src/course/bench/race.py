@@ -54,7 +54,7 @@ class Race:
                 counting = [stack.enter_context(self.counts(stage, app)) for app in self.apps]
                 asyncio.run(self.race())
             for lane, counts in zip(self.lanes, counting, strict=True):
-                lane.counts["lookups"] = counts.commands.lookups
+                lane.counts["queries"] = counts.commands.queries
 
     def counts(self, stage: Stage, app: App) -> RedisCounts:
         return RedisCounts(stage.server.client, stage.server.url, app.database, app.web.pid)

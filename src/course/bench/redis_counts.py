@@ -35,13 +35,13 @@ CONNECT_LIMIT = 5.0  # seconds
 class Commands:
     """Calls by command, in lower case. `most` is the highest number for any one task.
 
-    A look-up is a GET or MGET that reads a task's state; one MGET may read several tasks'.
+    A query is a GET or MGET that reads a task's state; one MGET may read several tasks'.
     """
 
     web: Counter[str] = field(default_factory=Counter)
     worker: Counter[str] = field(default_factory=Counter)
-    lookups: int = 0  # by the web process
-    most: Counter[str] = field(default_factory=Counter)  # of the web process; "lookup" among them
+    queries: int = 0  # by the web process
+    most: Counter[str] = field(default_factory=Counter)  # of the web process; "query" among them
     everybody: Counter[str] = field(default_factory=Counter)  # INFO commandstats
     monitored: Counter[str] = field(default_factory=Counter)  # the same, as MONITOR saw it
 
@@ -128,8 +128,8 @@ class RedisCounts:
                 states = [key for key in arguments if key.startswith(STATE)]
                 if command in QUERIES and states:
                     tasks = task_ids(states)
-                    self.commands.lookups += len(tasks)
-                    by_task.update(("lookup", task_id) for task_id in tasks)
+                    self.commands.queries += len(tasks)
+                    by_task.update(("query", task_id) for task_id in tasks)
                 if command in PUBSUB:
                     by_task.update((command, task_id) for task_id in task_ids(arguments))
             elif int(database) == self.database or command in PUBSUB:

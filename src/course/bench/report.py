@@ -19,7 +19,7 @@ GROUPS = {
     ),
     "On the wire, a task": ("requests", "frames", "connections", "bytes"),
     "Redis and the web process": (
-        "lookups", "redis_web", "redis_worker", "web_cpu", "web_peak",
+        "queries", "redis_web", "redis_worker", "web_cpu", "web_peak",
     ),
 }  # fmt: skip
 COLOUR = {"met": "green", "not met": "red", "not measured": "yellow"}

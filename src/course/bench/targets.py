@@ -57,17 +57,17 @@ def publishing_target(milliseconds: Figure | None) -> Target:
 
 def commands_target(load: Load | None, tabs: Load | None) -> list[Target]:
     """Redis commands a followed task from the web process: the most that any task took."""
-    one = "SUBSCRIBE, look-up, UNSUBSCRIBE by web, at most for any task"
+    one = "SUBSCRIBE, query, UNSUBSCRIBE by web, at most for any task"
     many = "the same, one task in {} tabs".format(tabs.clients if tabs else "many")
     rows = []
     for what, measured in ((one, load), (many, tabs)):
         allowed = 2 if measured is load or measured is None else 1 + measured.clients
-        limit = f"1, {allowed}, 1" if measured else "1, 2, 1, and a look-up a further tab"
+        limit = f"1, {allowed}, 1" if measured else "1, 2, 1, and a query a further tab"
         if measured is None:
             rows.append(Target(what, limit, "", NOT_MEASURED))
             continue
         most = measured.commands.most
-        found = [most[name] for name in ("subscribe", "lookup", "unsubscribe")]
+        found = [most[name] for name in ("subscribe", "query", "unsubscribe")]
         is_met = found[0] <= 1 and found[1] <= allowed and found[2] <= 1
         rows.append(judged(what, limit, ", ".join(map(str, found)), is_met))
     return rows
