@@ -28,7 +28,7 @@ from course.bench.summary import percentile
 
 SOCKET_HEADINGS = [
     "sockets", "web processes", "stay open", "KiB each", "connects a s", "idle CPU, %",
-    "ended in, s", "messages a s", "delay p50, ms", "p95, ms", "max, ms", "not notified",
+    "messages a s", "delay p50, ms", "p95, ms", "max, ms", "lost",
 ]  # fmt: skip
 POLLING_HEADINGS = [
     "clients", "answers a s", "answer p50, ms", "p95, ms", "max, ms", "errors", "CPU, %", "",
@@ -56,7 +56,7 @@ class Scale:
             [
                 f"{one.sockets:,}", str(one.web_processes), f"{one.still_open:,}",
                 f"{one.kib_a_socket:.1f}", f"{one.connect_rate:,.0f}", f"{100 * one.idle_cpu:.0f}",
-                f"{one.burst_seconds:.1f}", f"{one.burst_rate:,.0f}",
+                f"{one.burst_rate:,.0f}",
                 *(f"{percentile(one.delays, share):,.1f}" for share in (0.5, 0.95, 1)),
                 f"{one.not_notified:,}",
             ]
