@@ -1,21 +1,20 @@
 """Clients that follow a task as each chapter's page does: its page.js and follow.js, in Python."""
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from course.bench.websocket import Socket
+from course.bench.feeds import DONE, Feed, WebSocketFeed, feed_of
 from course.bench.wire import Http, Traffic, WireProblem
 
 INTERVAL = 1.0  # seconds between an answer and the next question: chapter 1
 WAIT = 20  # seconds that the server may hold a request: chapter 2
 PAUSE = 1.0  # seconds before a long poll is repeated after an error
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before a lost socket is opened again
-DONE, GAVE_UP = 1000, 1013  # close codes
+FOR_GOOD = {DONE, 1013, 4404}  # close codes after which a page does not come back
 FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
 
 
@@ -67,32 +66,39 @@ async def long_polling(http: Http, task_id: str) -> Known:
         wait = WAIT
 
 
-async def websocket(http: Http, task_id: str) -> Known:
-    tries = 0
-    while True:
-        socket = Socket(http.port, f"/ws/task_status/{task_id}", http.traffic)
-        try:
-            await socket.open()
-            while (text := await socket.receive()) is not None:
-                tries = 0
-                status = json.loads(text)
-                if status["state"] in FINAL:
-                    known = Known(task_id, status["state"], time.time())
-                    await socket.close()
-                    return known
-        except WireProblem:
-            pass  # as a lost connection
-        finally:
-            socket.abort()
-        if socket.close_code in (DONE, GAVE_UP):
-            raise WireProblem(f"the socket was closed with {socket.close_code} before the end")
-        await asyncio.sleep(random.random() * min(FIRST_WAIT * 2**tries, LONGEST_WAIT))
-        tries += 1
+def by_feed(kind: type[Feed]) -> Follow:
+    """Follow the task on a connection of this kind, and open it again when it is lost."""
+
+    async def follow(http: Http, task_id: str) -> Known:
+        tries = 0
+        while True:
+            feed = kind(http.port, task_id, http.traffic, http.cookie)
+            try:
+                await feed.open()
+                while (status := await feed.status()) is not None:
+                    tries = 0
+                    if status["state"] in FINAL:
+                        known = Known(task_id, status["state"], time.time())
+                        await feed.close()
+                        return known
+            except WireProblem:
+                pass  # as a lost connection
+            finally:
+                feed.abort()
+            if feed.close_code in FOR_GOOD:
+                raise WireProblem(f"the socket was closed with {feed.close_code} before the end")
+            await asyncio.sleep(random.random() * min(FIRST_WAIT * 2**tries, LONGEST_WAIT))
+            tries += 1
+
+    return follow
 
 
-def follow_of(chapter: str) -> Follow:
-    """How the page of this chapter ("01" to "05") follows its task."""
-    return {"01": short_polling, "02": long_polling}.get(chapter, websocket)
+websocket = by_feed(WebSocketFeed)
+
+
+def follow_of(app: str) -> Follow:
+    """How the page of this chapter ("01" to "06"), or a peer's client, follows its task."""
+    return {"01": short_polling, "02": long_polling}.get(app) or by_feed(feed_of(app))
 
 
 async def subscribe_and_follow(port: int, follow: Follow, email: str, traffic: Traffic) -> Known:

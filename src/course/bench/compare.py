@@ -1,28 +1,38 @@
-"""`./course bench`: the chapters, the floor and the ceiling under the same load, in turns."""
+"""`./course bench`: the chapters and the servers by hand under the same load, in turns."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from course.bench.idle import Crowd, allow_files, hold, too_few_files
+from course.bench.idle import PUBLISHED, Crowd, allow_files, hold_on_fresh, too_few_files
 from course.bench.load import Load, poisson_arrivals, run_load, run_tabs, task_lengths
 from course.bench.machine import describe
-from course.bench.stage import WORKER_OPTIONS, App, Stage, chapter_app, forwarder_app, running_apps
+from course.bench.publishing_cost import Series, cost_figure, publish
+from course.bench.stage import (
+    PEERS,
+    WORKER_OPTIONS,
+    App,
+    Stage,
+    chapter_app,
+    peer_app,
+    running_apps,
+)
 from course.bench.summary import as_json
 from course.bench.targets import (
     Target,
+    ahead_target,
+    burst_target,
     commands_target,
     delay_target,
     memory_target,
+    publishing_target,
     sockets_target,
-    telling_target,
 )
-from course.bench.telling_cost import Told, cost_figure, tell
 
 TABS = 10
-TELLINGS = 100
-FLOOR_SOCKETS = 1000
+MESSAGES = 100  # in each series
+PEER_SOCKETS = 1000
+CROWDED = ("floor", "sse", "socketio")  # the peers whose sockets are measured, too
 
 Step = Callable[[str], None]
 
@@ -37,13 +47,13 @@ class Plan:
     repeats: int = 3
     rate: float = 40
     seed: int = 1
-    idle: int = 5000
+    idle: int = 10_000
 
     def steps(self) -> int:
         """How many steps the progress bar has."""
-        has_five = "05" in self.chapters
-        extra = 2 + (self.idle > 0) if has_five else 0
-        return 1 + (len(self.chapters) + 2 * has_five) * self.repeats + extra
+        has_six = "06" in self.chapters
+        extra = 2 + (1 + len(CROWDED)) * (self.idle > 0) if has_six else 0
+        return 1 + (len(self.chapters) + len(PEERS) * has_six) * self.repeats + extra
 
 
 @dataclass
@@ -54,9 +64,8 @@ class Measured:
     apps: list[App] = field(default_factory=list)
     loads: dict[str, list[Load]] = field(default_factory=dict)
     tabs: Load | None = None
-    told: list[Told] = field(default_factory=list)
-    crowd: Crowd | None = None
-    floor_crowd: Crowd | None = None
+    publishing: list[Series] = field(default_factory=list)
+    crowds: dict[str, Crowd] = field(default_factory=dict)  # by the app's key
     idle_problem: str = ""
 
     def is_worth_keeping(self) -> bool:
@@ -64,13 +73,13 @@ class Measured:
 
 
 def compare(plan: Plan, measured: Measured, step: Step) -> None:
-    """Measure all of it, and fill `measured` as it goes; `step` hears of each step's beginning.
+    """Measure all of it, and fill `measured` as it goes; `step` is called as each step begins.
 
     Raises UnknownChapter, ProjectProblem, RedisProblem or RedisError.
     """
     apps = [chapter_app(number) for number in plan.chapters]
-    if "05" in plan.chapters:  # it is chapter 5 that is measured by them
-        apps += [forwarder_app("floor"), forwarder_app("ceiling")]
+    if "06" in plan.chapters:  # it is chapter 6 that is measured by them
+        apps += map(peer_app, PEERS)
     step("starting all processes")
     with running_apps(apps) as stage:
         measured.machine = describe(stage.server)
@@ -84,46 +93,45 @@ def compare(plan: Plan, measured: Measured, step: Step) -> None:
                 step(f"run {repeat + 1} of {plan.repeats}: {app.name}")
                 load = run_load(stage, app, arrivals, lengths)
                 measured.loads.setdefault(app.key, []).append(load)
-        if five := next((app for app in apps if app.key == "05"), None):
-            judge_five(plan, stage, five, measured, step)
+        if "06" in plan.chapters:
+            judge_six(plan, stage, measured, step)
 
 
-def judge_five(plan: Plan, stage: Stage, five: App, measured: Measured, step: Step) -> None:
-    """What chapter 5's targets need besides the loads."""
+def judge_six(plan: Plan, stage: Stage, measured: Measured, step: Step) -> None:
+    """What chapter 6's targets need besides the loads."""
+    apps = {app.key: app for app in measured.apps}
+    six = apps["06"]
     step(f"one task in {TABS} tabs")
-    measured.tabs = run_tabs(stage, five, TABS)
-    step("telling, inside the worker")
-    measured.told = [tell(five, "threads", "signal handlers", TELLINGS) for _ in range(3)]
+    measured.tabs = run_tabs(stage, six, TABS)
+    step("publishing, inside the worker")
+    measured.publishing = [publish(six, "threads", "chapter 6", MESSAGES) for _ in range(3)]
     if not plan.idle:
         return
-    step(f"{plan.idle:,} idle sockets")
+    step(f"{plan.idle:,} idle sockets, and a burst of ends")
     allowed = allow_files(plan.idle)
     if allowed < plan.idle:
         measured.idle_problem = too_few_files(plan.idle, allowed)
         return
-    stage.fresh_web(five)
-    crowd = hold(five, [(five.port, five.web.pid)], plan.idle, burst=False)
-    measured.crowd = asyncio.run(crowd)
-    floor = next(app for app in measured.apps if app.key == "floor")
-    stage.fresh_web(floor)
-    crowd = hold(floor, [(floor.port, floor.web.pid)], FLOOR_SOCKETS, burst=False, wait=0)
-    measured.floor_crowd = asyncio.run(crowd)
+    measured.crowds["06"] = hold_on_fresh(stage, six, plan.idle, PUBLISHED)
+    sockets = min(plan.idle, PEER_SOCKETS)
+    for key in CROWDED:
+        step(f"{sockets:,} idle sockets on {apps[key].name}")
+        measured.crowds[key] = hold_on_fresh(stage, apps[key], sockets, wait=0)
 
 
 def targets(measured: Measured) -> list[Target]:
-    loads = measured.loads.get("05", [])
-    most = max(loads, key=lambda load: load.commands.most["get"], default=None)
-    crowd = measured.crowd
+    loads = measured.loads.get("06", [])
+    most = max(loads, key=lambda load: load.commands.most["query"], default=None)
+    crowd = measured.crowds.get("06")
+    peers = {PEERS[key][0]: measured.crowds[key] for key in CROWDED if key in measured.crowds}
     return [
         delay_target(measured.loads),
-        telling_target(cost_figure(measured.told) if measured.told else None),
+        *(ahead_target(measured.loads, key, PEERS[key][0]) for key in ("socketio", "sse")),
+        publishing_target(cost_figure(measured.publishing) if measured.publishing else None),
         *commands_target(most, measured.tabs),
-        memory_target(crowd, measured.floor_crowd),
-        sockets_target(
-            crowd.sockets if crowd else None,
-            crowd.still_open if crowd else 0,
-            measured.idle_problem,
-        ),
+        memory_target(crowd, peers),
+        sockets_target(crowd, measured.idle_problem),
+        burst_target(crowd),
     ]
 
 
@@ -145,10 +153,6 @@ def results_of(plan: Plan, measured: Measured, is_complete: bool) -> dict[str, A
             for app in measured.apps
             if app.key in measured.loads
         },
-        "idle": {
-            key: asdict(crowd)
-            for key, crowd in (("05", measured.crowd), ("floor", measured.floor_crowd))
-            if crowd
-        },
+        "idle": {key: asdict(crowd) for key, crowd in measured.crowds.items()},
         "targets": [target.as_json() for target in targets(measured)],
     }

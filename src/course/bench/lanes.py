@@ -124,11 +124,11 @@ def counts_table(lanes: list[Lane]) -> Table:
     """What each client sent and received, and how late it knew, side by side."""
     table = Table(box=None, title="At the end", title_justify="left", title_style="bold")
     table.add_column("", no_wrap=True)
-    for name in ("requests", "frames", "bytes", "look-ups by web", "known after the end"):
+    for name in ("requests", "frames", "bytes", "queries by web", "known after the end"):
         table.add_column(name, justify="right")
     for lane in lanes:
         late = "-" if lane.late_ms is None else f"{lane.late_ms:,.0f} ms"
         requests, frames = lane.count("request", "handshake"), lane.count("frame")
-        numbers = (requests, frames, lane.counts.get("bytes", 0), lane.counts.get("lookups", 0))
+        numbers = (requests, frames, lane.counts.get("bytes", 0), lane.counts.get("queries", 0))
         table.add_row(lane.name, *(f"{number:,}" for number in numbers), late)
     return table

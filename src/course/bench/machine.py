@@ -18,6 +18,7 @@ PACKAGES = (
     "broadcaster",
     "celery",
     "fastapi",
+    "python-socketio",
     "redis",
     "starlette",
     "uvicorn",

@@ -22,23 +22,23 @@ class Scheme:
     name: str
     ink: str
     faint: str
-    colours: tuple[str, ...]  # chapters 1 to 5, floor, ceiling: distinct in grey, too
+    colours: tuple[str, ...]  # by ORDER: distinct in grey, too
 
 
 LIGHT = Scheme(
     "light",
     "#24292f",
     "#8c959f",
-    ("#b3261e", "#c4621a", "#8a6d00", "#2f6f9f", "#1a7f37", "#6e7781", "#6e7781"),
+    ("#b3261e", "#c4621a", "#8a6d00", "#2f6f9f", "#1a7f37", "#0b5345", *4 * ("#6e7781",)),
 )
 DARK = Scheme(
     "dark",
     "#e6edf3",
     "#7d8590",
-    ("#ff8a80", "#f4a259", "#e3c34a", "#79b8ff", "#56d364", "#9ea7b3", "#9ea7b3"),
+    ("#ff8a80", "#f4a259", "#e3c34a", "#79b8ff", "#56d364", "#b8f2c8", *4 * ("#9ea7b3",)),
 )
 SCHEMES = (LIGHT, DARK)
-ORDER = ("01", "02", "03", "04", "05", "floor", "ceiling")
+ORDER = ("01", "02", "03", "04", "05", "06", "floor", "ceiling", "sse", "socketio")
 
 
 def colour(app: str, scheme: Scheme) -> str:
@@ -128,7 +128,9 @@ def bars(key: str, title: str, unit: str) -> Callable[[dict[str, Any], Scheme], 
 PLOTS: dict[str, Callable[[dict[str, Any], Scheme], Figure]] = {
     "delay": delays,
     "requests": bars("requests", "HTTP requests a task", "requests"),
-    "lookups": bars("lookups", "Look-ups in the result backend a task, by the web process", "GETs"),
+    "queries": bars(
+        "queries", "Queries of the result backend a task, by the web process", "queries"
+    ),
     "cpu": bars("web_cpu", "CPU time of the web process for 1,000 clients", "seconds"),
 }
 

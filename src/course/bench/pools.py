@@ -1,13 +1,13 @@
-"""`./course bench tell`: what telling costs the worker's process, by pool and by way."""
+"""`./course bench publishing`: what it costs the worker's process, by pool and by way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from course.bench.machine import describe
+from course.bench.publishing_cost import MEANING, WAYS, Series, cost_figure, publish
 from course.bench.stage import App, chapter_app, running_apps
 from course.bench.summary import Figure
-from course.bench.telling_cost import MEANING, WAYS, Told, cost_figure, tell
 
 POOLS = ("prefork", "solo", "threads")
 QUIET = "--concurrency 1 --without-mingle --without-gossip --without-heartbeat"
@@ -17,11 +17,11 @@ Step = Callable[[str], None]
 
 
 @dataclass
-class Tellings:
+class PublishingCost:
     machine: dict[str, Any] = field(default_factory=dict)
-    series: list[Told] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
 
-    def of(self, pool: str, way: str) -> list[Told]:
+    def of(self, pool: str, way: str) -> list[Series]:
         return [one for one in self.series if (one.pool, one.way) == (pool, way)]
 
     def figure(self, pool: str, way: str) -> Figure | None:
@@ -59,24 +59,29 @@ class Tellings:
         }
 
 
-def worker_with(pool: str) -> App:
-    app = chapter_app("05")
+def worker_with(pool: str, chapter: str) -> App:
+    app = chapter_app(chapter)
     app.commands = {"worker": app.commands["worker"]}
     app.needs_newsletter = False
     app.worker_options = f"--pool {pool} {QUIET}"
     return app
 
 
-def measure_tellings(times: int, repeats: int, tellings: Tellings, step: Step) -> None:
+def measure_publishing(times: int, repeats: int, found: PublishingCost, step: Step) -> None:
     """Each way in each pool, in turns, so many times in each of the repeats.
 
     Raises ProjectProblem, RedisProblem, or celery.exceptions.TimeoutError.
     """
-    apps = {pool: worker_with(pool) for pool in POOLS}
-    step("starting a worker for each pool")
+    apps = {
+        (pool, chapter): worker_with(pool, chapter)
+        for pool in POOLS
+        for chapter in sorted(set(WAYS.values()))
+    }
+    step("starting a worker of chapters 5 and 6 for each pool")
     with running_apps(list(apps.values())) as stage:
-        tellings.machine = describe(stage.server)
+        found.machine = describe(stage.server)
         for repeat in range(repeats):
-            for pool, app in apps.items():
+            for pool in POOLS:
                 step(f"run {repeat + 1} of {repeats}: {pool}")
-                tellings.series += [tell(app, pool, way, times) for way in WAYS]
+                for way, chapter in WAYS.items():
+                    found.series.append(publish(apps[pool, chapter], pool, way, times))

@@ -19,7 +19,7 @@ from course.bench.stage import App, Stage, chapter_app, running_apps
 from course.bench.wire import Http, Traffic, WireProblem
 from course.content.chapters import all_chapters
 
-POLL_SECONDS = 0.05  # seconds between two looks for the task's end, by a connection of our own
+POLL_SECONDS = 0.05  # seconds between two queries for the task's end, on a connection of our own
 FALLBACK_POLL = 5.0  # seconds: chapter 4's page learns the end at one of these
 GIVE_UP = 20.0  # seconds after the task's end
 FRAMES_A_SECOND = 15
@@ -29,12 +29,12 @@ Hear = Callable[[Lane, Event], None]
 
 
 def until_of(seconds: float) -> float:
-    """The time axis, in seconds: it has to reach chapter 4's next look after the task's end."""
+    """The time axis, in seconds, up to chapter 4's next fallback poll after the task's end."""
     return max(seconds + 1.5, math.ceil((seconds + 0.3) / FALLBACK_POLL) * FALLBACK_POLL + 0.7)
 
 
 class Race:
-    """The lanes, and how they are filled. `hear` is told of each event, `draw` of time passing."""
+    """The lanes, and how they are filled. `hear` is called at each event, `draw` as time passes."""
 
     def __init__(self, seconds: float, hear: Hear, draw: Draw) -> None:
         self.seconds = seconds
@@ -45,7 +45,7 @@ class Race:
 
     def run(self, say: Callable[[str], None]) -> None:
         """Raises ProjectProblem, RedisProblem or RedisError if the chapters do not run."""
-        say("starting all five chapters")
+        say("starting all chapters")
         with running_apps(self.apps) as stage:
             for app in self.apps:
                 run_load(stage, app, [0, 0], [0.1, 0.1])  # the first task of a process imports
@@ -54,7 +54,7 @@ class Race:
                 counting = [stack.enter_context(self.counts(stage, app)) for app in self.apps]
                 asyncio.run(self.race())
             for lane, counts in zip(self.lanes, counting, strict=True):
-                lane.counts["lookups"] = counts.commands.web["get"]
+                lane.counts["queries"] = counts.commands.queries
 
     def counts(self, stage: Stage, app: App) -> RedisCounts:
         return RedisCounts(stage.server.client, stage.server.url, app.database, app.web.pid)
@@ -99,7 +99,7 @@ class Race:
             lane.counts["bytes"] = traffic.bytes_sent + traffic.bytes_received
 
     async def look_for_end(self, app: App, lane: Lane, task_id: str) -> None:
-        """Look for the end in the result backend, for the drawing; nobody is told of it."""
+        """Query the result backend for the end; it is for the drawing alone."""
         async with redis.asyncio.Redis.from_url(app.redis_url, socket_timeout=5) as client:
             while lane.ended is None:
                 meta = json.loads(await client.get(f"celery-task-meta-{task_id}") or "{}")

@@ -10,7 +10,9 @@ from course.bench.plots import DARK, LIGHT, Scheme, colour, name_rows, new_figur
 
 def picture(lanes: list[Lane], until: float, scheme: Scheme) -> Figure:
     figure, axes = new_figure(
-        "One task, five ways to learn that it is done", 1.3 + 0.55 * len(lanes), scheme
+        "One task: when each chapter's client knows that it is done",
+        1.3 + 0.55 * len(lanes),
+        scheme,
     )
     for row, lane in enumerate(lanes):
         tint = colour(lane.key, scheme)

@@ -21,17 +21,27 @@ import redis
 
 PUBSUB = {"publish", "subscribe", "unsubscribe"}
 NOT_OURS = {"info", "monitor", "client", "config"}  # the bench's own
-LINE = re.compile(rb'\+[\d.]+ \[(\d+) [^\]]*?:(\d+)\] "([^"]+)"(?: "([^"]*)")?')
+# What MONITOR sends is kept as bytes and read afterwards: redis-py's monitor() would read each
+# command while the clients run in this process, and hold them up.
+LINE = re.compile(rb'\+[\d.]+ \[(\d+) [^\]]*?:(\d+)\] "([^"]+)"([^\r\n]*)')
+ARGUMENT = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+QUERIES = {"get", "mget"}
+STATE = b"celery-task-meta-"
 CONNECT_LIMIT = 5.0  # seconds
 
 
 @dataclass
 class Commands:
-    """Calls by command, in lower case. `most` is the highest number for any one task."""
+    """Calls by command, in lower case. `most` is the highest number for any one task.
+
+    A query is a GET or MGET that reads a task's state; one MGET may read several tasks'.
+    """
 
     web: Counter[str] = field(default_factory=Counter)
     worker: Counter[str] = field(default_factory=Counter)
-    most: Counter[str] = field(default_factory=Counter)  # of the web process
+    queries: int = 0  # by the web process
+    most: Counter[str] = field(default_factory=Counter)  # of the web process; "query" among them
     everybody: Counter[str] = field(default_factory=Counter)  # INFO commandstats
     monitored: Counter[str] = field(default_factory=Counter)  # the same, as MONITOR saw it
 
@@ -106,17 +116,27 @@ class RedisCounts:
             self._sort()
 
     def _sort(self) -> None:
-        by_task: Counter[tuple[str, str]] = Counter()
-        for database, port, word, argument in LINE.findall(bytes(self._received)):
+        by_task: Counter[tuple[str, bytes]] = Counter()
+        for database, port, word, rest in LINE.findall(bytes(self._received)):
             command = word.decode().lower()
             if command in NOT_OURS:
                 continue
             self.commands.monitored[command] += 1
             if int(port) in self._ports:
                 self.commands.web[command] += 1
-                task_id = argument.decode().removeprefix("celery-task-meta-")
-                by_task[command, task_id] += 1
+                arguments = ARGUMENT.findall(rest)
+                states = [key for key in arguments if key.startswith(STATE)]
+                if command in QUERIES and states:
+                    tasks = task_ids(states)
+                    self.commands.queries += len(tasks)
+                    by_task.update(("query", task_id) for task_id in tasks)
+                if command in PUBSUB:
+                    by_task.update((command, task_id) for task_id in task_ids(arguments))
             elif int(database) == self.database or command in PUBSUB:
                 self.commands.worker[command] += 1
         for (command, _), count in by_task.items():
             self.commands.most[command] = max(self.commands.most[command], count)
+
+
+def task_ids(arguments: list[bytes]) -> set[bytes]:
+    return {found[0] for argument in arguments if (found := UUID.search(argument))}

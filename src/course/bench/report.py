@@ -19,7 +19,7 @@ GROUPS = {
     ),
     "On the wire, a task": ("requests", "frames", "connections", "bytes"),
     "Redis and the web process": (
-        "lookups", "redis_web", "redis_worker", "web_cpu", "web_peak",
+        "queries", "redis_web", "redis_worker", "web_cpu", "web_peak",
     ),
 }  # fmt: skip
 COLOUR = {"met": "green", "not met": "red", "not measured": "yellow"}
@@ -82,7 +82,7 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         for row in rows_of(results, keys):
             table.add_row(*row)
         console.print(table, "")
-    table = Table(title="Targets of chapter 5", title_justify="left", title_style="bold", box=None)
+    table = Table(title="Targets of chapter 6", title_justify="left", title_style="bold", box=None)
     for name in ("", "limit", "found", ""):
         table.add_column(name)
     for row in results["targets"]:
@@ -92,9 +92,9 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     for app in results["apps"].values():
         for run in app["runs"]:
             if run["lost"]:
-                told = f"{run['lost']} clients of {app['name']} never knew;"
-                told = escape(f"{told} the first: {run['problem']}")
-                console.print(f"[red]Lost:[/] {told}", soft_wrap=True)
+                sentence = f"{run['lost']} clients of {app['name']} were not notified;"
+                sentence = escape(f"{sentence} the first: {run['problem']}")
+                console.print(f"[red]Lost:[/] {sentence}", soft_wrap=True)
     console.print(setting(results), style="dim")
 
 

@@ -5,28 +5,37 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from course.bench.idle import Crowd, allow_files, hold, too_few_files
+from course.bench.idle import (
+    ENDS,
+    Crowd,
+    allow_files,
+    hold,
+    hold_on_fresh,
+    tickets_for,
+    too_few_files,
+)
 from course.bench.machine import describe
 from course.bench.polling_load import Polling, poll
 from course.bench.stage import (
     App,
     Stage,
     chapter_app,
-    forwarder_app,
     layer_app,
+    peer_app,
     running_apps,
 )
 from course.bench.summary import percentile
 
 SOCKET_HEADINGS = [
     "sockets", "web processes", "stay open", "KiB each", "connects a s", "idle CPU, %",
-    "ended in, s", "delay p50, ms", "p95, ms", "max, ms", "untold",
+    "messages a s", "delay p50, ms", "p95, ms", "max, ms", "lost",
 ]  # fmt: skip
 POLLING_HEADINGS = [
     "clients", "answers a s", "answer p50, ms", "p95, ms", "max, ms", "errors", "CPU, %", "",
 ]  # fmt: skip
 LAYER_HEADINGS = ["", "KiB a socket"]
-LAYER_SOCKETS = 1000
+LAYER_SOCKETS = 1000  # at most; small sizes make it less
+BARE = {"asgi": "uvicorn alone", "starlette": "Starlette", "app": "FastAPI"}
 
 Step = Callable[[str], None]
 
@@ -35,7 +44,7 @@ Step = Callable[[str], None]
 class Scale:
     machine: dict[str, Any] = field(default_factory=dict)
     options: str = ""
-    wait: float = 5.5  # seconds that sockets wait, and clients poll
+    wait: float = 10.5  # seconds that sockets wait, and clients poll
     crowds: list[Crowd] = field(default_factory=list)
     pollings: list[Polling] = field(default_factory=list)
     layers: dict[str, Crowd] = field(default_factory=dict)  # by the app's key
@@ -47,9 +56,9 @@ class Scale:
             [
                 f"{one.sockets:,}", str(one.web_processes), f"{one.still_open:,}",
                 f"{one.kib_a_socket:.1f}", f"{one.connect_rate:,.0f}", f"{100 * one.idle_cpu:.0f}",
-                f"{one.burst_seconds:.1f}",
+                f"{one.burst_rate:,.0f}",
                 *(f"{percentile(one.delays, share):,.1f}" for share in (0.5, 0.95, 1)),
-                f"{one.untold:,}",
+                f"{one.not_notified:,}",
             ]
             for one in self.crowds
         ]  # fmt: skip
@@ -91,12 +100,13 @@ def measure_scale(
     for size in {*sizes, spread}:
         if size > allowed:
             found.left_out.append(too_few_files(size, allowed))
-    five, one = chapter_app("05"), chapter_app("01")
-    five.commands["web"] += f" {found.options}"
-    one.commands = {"web": one.commands["web"]}
-    floor = forwarder_app("floor")
-    floor.commands = {"web": floor.commands["web"]}
-    layers = [layer_app("asgi", "uvicorn alone"), layer_app("app", "FastAPI"), floor, five]
+    six, five, one = (chapter_app(number) for number in ("06", "05", "01"))
+    six.commands["web"] += f" {found.options}"
+    peers = [peer_app(key) for key in ("floor", "sse", "socketio")]
+    for app in (one, five, *peers):
+        app.commands = {"web": app.commands["web"]}
+    bare = [layer_app(key, name) for key, name in BARE.items()]
+    layers = [*bare, *peers, five, six]
     for app in (one, *layers):
         app.needs_newsletter, app.web_comes_later = False, True
     step("starting the processes")
@@ -104,9 +114,7 @@ def measure_scale(
         found.machine = describe(stage.server)
         for size in (size for size in sizes if size <= allowed):
             step(f"{size:,} sockets")
-            stage.fresh_web(five)
-            webs = [(five.port, five.web.pid)]
-            found.crowds.append(asyncio.run(hold(five, webs, size, True, found.wait)))
+            found.crowds.append(hold_on_fresh(stage, six, size, ENDS, found.wait))
         for size in (size for size in sizes if size <= allowed):
             if found.pollings and found.pollings[-1].is_broken:
                 broken = found.pollings[-1].clients
@@ -117,30 +125,30 @@ def measure_scale(
             found.pollings.append(asyncio.run(poll(one, size, found.wait)))
         if one.port:
             stage.end(one.web)
-        for app in layers if allowed >= LAYER_SOCKETS else ():
-            step(f"{LAYER_SOCKETS:,} sockets on {app.name}")
-            stage.fresh_web(app)
-            webs = [(app.port, app.web.pid)]
-            crowd = asyncio.run(hold(app, webs, LAYER_SOCKETS, burst=False, wait=0))
+        sockets = min(LAYER_SOCKETS, allowed, max(*sizes, spread))
+        for app in layers:
+            step(f"{sockets:,} sockets on {app.name}")
+            crowd = hold_on_fresh(stage, app, sockets, wait=0)
             found.layers[app.key], found.names[app.key] = crowd, app.name
         if spread <= allowed:
-            spread_over(stage, five, processes, spread, found, step)
+            spread_over(stage, six, processes, spread, found, step)
 
 
 def spread_over(
-    stage: Stage, five: App, processes: list[int], sockets: int, found: Scale, step: Step
+    stage: Stage, app: App, processes: list[int], sockets: int, found: Scale, step: Step
 ) -> None:
     """The same number of sockets over several web processes, each on a port of its own."""
     for count in processes:
         step(f"{sockets:,} sockets on {count} web processes")
-        stage.fresh_web(five)
-        webs, first = [(five.port, five.web.pid)], five.web
+        tickets = tickets_for(stage, app, sockets)
+        stage.fresh_web(app)
+        webs, first = [(app.port, app.web.pid)], app.web
         others = []
         for _ in range(count - 1):
-            others.append(stage.launch_web(five))
-            stage.wait_web(five)
-            webs.append((five.port, five.web.pid))
-        found.crowds.append(asyncio.run(hold(five, webs, sockets, True, found.wait)))
+            others.append(stage.launch_web(app))
+            stage.wait_web(app)
+            webs.append((app.port, app.web.pid))
+        found.crowds.append(asyncio.run(hold(app, webs, tickets, ENDS, found.wait)))
         for other in others:
             stage.end(other)
-        five.web = first
+        app.web = first

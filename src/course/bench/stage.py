@@ -30,24 +30,44 @@ from course.processes import (
     worker_is_ready,
 )
 
-# What is measured from inside a worker, and the forwarder.
+# What is measured from inside a worker, and the servers by hand.
 INSIDE = Path(__file__).parent / "inside"
-START_LIMIT = 60.0  # seconds: a dozen processes start at the same time
+START_LIMIT = 120.0  # seconds: two dozen processes start at the same time
 # Many threads, so that a task never waits for a place: what is measured is what comes after.
 WORKER_OPTIONS = (
     "--pool threads --concurrency 100 --without-mingle --without-gossip --without-heartbeat"
 )
 # One client address plays all clients; and a load is not an attack.
-LIMITS = {"WS_MOST_PER_CLIENT": 1_000_000, "WS_MOST_PER_TASK": 1_000_000}
+LIMITS = {
+    "WS_MOST_PER_CLIENT": 1_000_000,
+    "WS_MOST_PER_TASK": 1_000_000,
+    "TASKS_PER_MINUTE": 1_000_000,
+}
+# The servers by hand: each one's name, and where its app is.
+PEERS = {
+    "floor": ("redis-py by hand", "forwarder:app"),
+    "ceiling": ("polling by hand", "forwarder:app"),
+    "sse": ("SSE by hand", "sse:app"),
+    "socketio": ("python-socketio", "socketio_server:app"),
+}
+# Their web process: chapter 6's options, without what is its own.
+WEB = (
+    "uvicorn {} --host 127.0.0.1 --port ${{WEB_PORT:-8010}} --ws websockets-sansio "
+    "--ws-max-size 1024 --ws-per-message-deflate false --timeout-graceful-shutdown 3"
+)
+IDLE_QUEUE = "bench-idle"  # tasks in it wait indefinitely: no worker consumes it
 DATABASES = 16  # as Redis has them unless it is told otherwise
-KEYS = ("celery-task-meta-*", "_kombu.*", "celery", "unacked*", "*.reply.celery.pidbox")
+KEYS = (
+    "celery-task-meta-*", "_kombu.*", "celery", "unacked*", "*.reply.celery.pidbox",
+    IDLE_QUEUE, "newsletter:*",
+)  # fmt: skip
 
 
 @dataclass
 class App:
-    """A chapter, or a forwarder, with its processes and its database."""
+    """A chapter, or a server by hand, with its processes and its database."""
 
-    key: str  # "01" to "05", "floor", "ceiling"
+    key: str  # "01" to "06", or one of PEERS
     name: str
     folder: Path
     commands: dict[str, str]
@@ -73,22 +93,17 @@ def chapter_app(number: str, **settings: object) -> App:
     return App(chapter.number, str(chapter), chapter.folder, commands, LIMITS | settings)
 
 
-def forwarder_app(key: str) -> App:
-    """The hand-written forwarder: pushing, which is the floor, or polling, the ceiling."""
-    does = {"floor": "push", "ceiling": "poll"}[key]
-    web = read_procfile(find_chapter("05").folder)["web"].replace("main:app", "forwarder:app")
-    commands = {
-        "web": web,  # the same server with the same options
-        "worker": "celery --app forwarder_worker worker --loglevel info",
-    }
-    name = {"floor": "redis-py by hand", "ceiling": "polling by hand"}[key]
-    return App(key, name, INSIDE, commands, {"FORWARDER": does})
+def peer_app(key: str) -> App:
+    """A server by hand beside the chapters: a key of PEERS."""
+    name, module = PEERS[key]
+    worker = "celery --app peer_worker worker --loglevel info"
+    commands = {"web": WEB.format(module), "worker": worker}
+    return App(key, name, INSIDE, commands, {"PEER": key})
 
 
 def layer_app(key: str, name: str) -> App:
-    """A socket that only waits: on uvicorn alone ("asgi"), or on FastAPI ("app")."""
-    web = read_procfile(find_chapter("05").folder)["web"].replace("main:app", f"layers:{key}")
-    return App(key, name, INSIDE, {"web": web})
+    """A socket that only waits: on uvicorn alone ("asgi"), on Starlette or on FastAPI ("app")."""
+    return App(key, name, INSIDE, {"web": WEB.format(f"layers:{key}")})
 
 
 class Stage:
@@ -140,15 +155,14 @@ class Stage:
             client.close()
         raise RedisProblem("The Redis at REDIS_URL has no empty database left for the bench.")
 
-    def launch_web(self, app: App) -> Process:
+    def launch_web(self, app: App, **settings: object) -> Process:
         app.port = free_port()
-        app.web = self.launch(
-            "web", app.commands["web"], app.folder, self.environment(app, WEB_PORT=app.port)
-        )
+        settings = self.environment(app, WEB_PORT=app.port, **settings)
+        app.web = self.launch("web", app.commands["web"], app.folder, settings)
         return app.web
 
     def launch_worker(self, app: App) -> Process:
-        command = f"{app.commands['worker']} {app.worker_options} --include telling"
+        command = f"{app.commands['worker']} {app.worker_options} --include publishing"
         app.worker = self.launch(
             "worker", command, app.folder, self.environment(app, PYTHONPATH=INSIDE)
         )
@@ -179,11 +193,11 @@ class Stage:
             last = "\n".join(f"    {line}" for line in process.lines[-12:])
             raise ProjectProblem(f"A {process.name} process did not start. It said last:\n{last}")
 
-    def fresh_web(self, app: App) -> None:
+    def fresh_web(self, app: App, **settings: object) -> None:
         """A web process that has not served yet: one that has, has memory to reuse."""
         if app.port and app.web in self.processes:
             self.end(app.web)
-        self.launch_web(app)
+        self.launch_web(app, **settings)
         self.wait_web(app)
 
     def end(self, process: Process) -> None:

@@ -53,7 +53,7 @@ COLUMNS = (
         "a task",
         lambda x: per_client(x.traffic.bytes_sent + x.traffic.bytes_received, x),
     ),
-    Column("lookups", "look-ups by web", "a task", lambda x: per_client(x.commands.web["get"], x)),
+    Column("queries", "queries by web", "a task", lambda x: per_client(x.commands.queries, x)),
     Column(
         "redis_web",
         "Redis commands by web",

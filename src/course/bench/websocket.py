@@ -5,7 +5,7 @@ import base64
 import os
 from contextlib import suppress
 
-from course.bench.wire import BROWSER, LIMIT, Stream, Traffic, WireProblem
+from course.bench.wire import BROWSER, LIMIT, Stream, Traffic, WireProblem, cookie_header
 from course.processes import HOST
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10  # opcodes, RFC 6455 section 5.2
@@ -14,9 +14,10 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10  # opcodes, RFC 6455 section 5.2
 class Socket:
     """A WebSocket client, RFC 6455, for a server that sends short text frames."""
 
-    def __init__(self, port: int, path: str, traffic: Traffic) -> None:
+    def __init__(self, port: int, path: str, traffic: Traffic, cookie: str = "") -> None:
         self._stream = Stream(port, traffic)
         self.path = path
+        self.cookie = cookie
         self.traffic = traffic
         self.close_code: int | None = None  # 1006 when the connection was lost, as in a browser
 
@@ -29,6 +30,7 @@ class Socket:
         head = (
             f"GET {self.path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: Upgrade\r\n"
             f"Upgrade: websocket\r\nOrigin: http://{HOST}:{port}\r\n{BROWSER}"
+            f"{cookie_header(self.cookie)}"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
             "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
         )
@@ -71,6 +73,10 @@ class Socket:
         if length == 126:
             length = int.from_bytes(await self._stream.read(2), "big")
         return first & 0x0F, await self._stream.read(length)
+
+    def send(self, text: str) -> None:
+        """Send a text frame of at most 125 bytes."""
+        self._send(TEXT, text.encode())
 
     def _send(self, opcode: int, data: bytes) -> None:
         mask = os.urandom(4)

@@ -76,6 +76,12 @@ class Stream:
         self.traffic.bytes_received += count
         return data
 
+    async def read_line(self) -> bytes:
+        assert self.reader
+        line = await self.reader.readuntil(b"\n")
+        self.traffic.bytes_received += len(line)
+        return line
+
     async def read_head(self) -> tuple[int, dict[str, str]]:
         """Read a status line and headers. Raises WireProblem if they are none."""
         assert self.reader
@@ -95,6 +101,10 @@ class Stream:
                 self.writer.close()
 
 
+def cookie_header(cookie: str) -> str:
+    return f"Cookie: {cookie}\r\n" if cookie else ""
+
+
 class Http:
     """One browser's HTTP: a connection that is kept, and made anew when the server closed it."""
 
@@ -102,6 +112,7 @@ class Http:
         self._stream = Stream(port, traffic)
         self.port = port
         self.traffic = traffic
+        self.cookie = ""  # the last one set: NAME=VALUE
 
     async def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Return the status and the answer's JSON. Raises WireProblem."""
@@ -109,7 +120,7 @@ class Http:
         self.traffic.note("request", f"{method} {path}")
         data = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\n{BROWSER}{FETCH}"
-        head += f"Referer: http://{HOST}:{self.port}/\r\n"
+        head += f"Referer: http://{HOST}:{self.port}/\r\n{cookie_header(self.cookie)}"
         if body is not None:
             head += f"Origin: http://{HOST}:{self.port}\r\nContent-Type: application/json\r\n"
             head += f"Content-Length: {len(data)}\r\n"
@@ -140,6 +151,8 @@ class Http:
             await self._stream.connect()
             self._stream.send(request)
             status, headers = await self._stream.read_head()
+        if cookie := headers.get("set-cookie"):
+            self.cookie = cookie.partition(";")[0]
         return status, await self._stream.read(int(headers.get("content-length", 0)))
 
     async def __aenter__(self) -> Self:

@@ -36,11 +36,11 @@ def bench(
     context: typer.Context,
     clients: Annotated[int, typer.Option(help="Clients in each run.", min=1)] = 50,
     task_seconds: Annotated[float, typer.Option(help="How long a task takes.", min=0.1)] = 3,
-    chapters: Annotated[str, typer.Option(help="Which chapters.")] = "01,02,03,04,05",
+    chapters: Annotated[str, typer.Option(help="Which chapters.")] = "01,02,03,04,05,06",
     repeats: Annotated[int, typer.Option(help="Runs of each chapter, in turns.", min=1)] = 3,
     rate: Annotated[float, typer.Option(help="Clients that arrive a second.", min=0.1)] = 40,
     seed: Annotated[int, typer.Option(help="Of the random arrivals.")] = 1,
-    idle: Annotated[int, typer.Option(help="Idle sockets to try; 0: none.", min=0)] = 5000,
+    idle: Annotated[int, typer.Option(help="Idle sockets to try; 0: none.", min=0)] = 10_000,
     out: OutOption = None,
 ) -> None:
     """The chapters under the same load: table, results.json and plots.
@@ -70,50 +70,52 @@ def bench(
 
 
 @bench_app.command()
-def tell(
+def publishing(
     times: Annotated[int, typer.Option(help="Messages in each series.", min=1)] = 200,
     repeats: Annotated[int, typer.Option(help="Series of each way and pool.", min=1)] = 3,
     out: OutOption = None,
 ) -> None:
-    """What telling costs the worker's process, by pool and by way.
+    """What publishing costs the worker's process, by pool and by way.
 
-    Example: ./course bench tell --times 50 --repeats 1
+    Example: ./course bench publishing --times 50 --repeats 1
     """
     with problems_in_one_sentence():
-        from course.bench.pools import HEADINGS, Tellings, measure_tellings
+        from course.bench.pools import HEADINGS, PublishingCost, measure_publishing
         from course.bench.report import writable_folder
 
         folder = writable_folder(out) if out else None
-        found = Tellings()
+        found = PublishingCost()
         steps = Steps(1 + 3 * repeats)
         is_complete = False
         with kept_when_interrupted(lambda: bool(found.series)), steps.progress:
-            measure_tellings(times, repeats, found, steps)
+            measure_publishing(times, repeats, found, steps)
             is_complete = True
         title = "What a message costs the worker's process: median of each series (least to most)"
         finish(title, HEADINGS, found.rows(), found.machine)
         if folder:
-            write_part(
-                folder, "tell", found.as_json(is_complete), [(title, HEADINGS, found.rows())]
-            )
+            tables = [(title, HEADINGS, found.rows())]
+            write_part(folder, "publishing", found.as_json(is_complete), tables)
         if not is_complete:
             raise typer.Exit(INTERRUPTED)
 
 
 @bench_app.command()
 def scale(
-    sizes: Annotated[str, typer.Option(help="Numbers of sockets.")] = "100,500,1000,2000,5000",
+    sizes: Annotated[
+        str, typer.Option(help="Numbers of sockets.")
+    ] = "100,500,1000,2000,5000,10000",
     processes: Annotated[str, typer.Option(help="Numbers of web processes.")] = "1,2,4",
     spread: Annotated[int, typer.Option(help="Sockets to spread over them.", min=1)] = 2000,
     wait: Annotated[
-        float, typer.Option(help="Seconds that sockets wait; a view looks every 5.", min=0.5)
-    ] = 5.5,
+        float,
+        typer.Option(help="Seconds that sockets wait; a fallback poll comes every 10.", min=0.5),
+    ] = 10.5,
     web_options: Annotated[
         str, typer.Option(help="For uvicorn: '--ws websockets-sansio', '--loop uvloop'.")
     ] = "",
     out: OutOption = None,
 ) -> None:
-    """Idle sockets by the thousand on chapter 5, polling at the same numbers, more web processes.
+    """Idle sockets by the thousand on chapter 6, polling at the same numbers, more web processes.
 
     Example: ./course bench scale --sizes 100,500 --spread 500
     """
@@ -130,14 +132,14 @@ def scale(
 
         folder = writable_folder(out) if out else None
         found = Scale(options=web_options, wait=wait)
-        steps = Steps(5 + 2 * len(wanted) + len(counts))
+        steps = Steps(9 + 2 * len(wanted) + len(counts))
         is_complete = False
         with kept_when_interrupted(lambda: bool(found.crowds)), steps.progress:
             measure_scale(wanted, counts, spread, found, steps)
             is_complete = True
         tables = [
             (
-                "Chapter 5: idle sockets, then all their tasks end",
+                "Chapter 6: idle sockets, then all their tasks end",
                 SOCKET_HEADINGS,
                 found.socket_rows(),
             ),
@@ -191,7 +193,7 @@ def race(
         Path | None, typer.Option(help="Save the picture: FILE.svg, and FILE-dark.svg.")
     ] = None,
 ) -> None:
-    """One task through all five chapters at once: five live lanes, for a class to watch.
+    """One task through all six chapters at once: six live lanes, for a class to watch.
 
     Example: ./course race --seconds 8 --svg race.svg
     """

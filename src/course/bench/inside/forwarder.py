@@ -1,67 +1,34 @@
-"""A forwarder by hand: uvicorn and FastAPI as in chapter 5, and redis-py instead of Broadcaster.
+"""A WebSocket forwarder by hand on bare Starlette, with redis-py.
 
-With FORWARDER=push it passes on what the worker publishes: nothing simpler does the job, so this is
-the floor. With FORWARDER=poll it looks into the result backend twice a second: the ceiling.
+With PEER=floor it forwards what the worker publishes: nothing simpler does the job. With
+PEER=ceiling it queries the result backend twice a second.
 """
 
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, suppress
 
-import redis.asyncio
-from celery.result import denied_join_result
-from fastapi import Body, FastAPI, WebSocket
-from forwarder_worker import subscribe
+from peer import FINAL, lifespan, routes, status, statuses
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
-LOOK_EVERY = 0.5  # seconds
-client = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
-pubsub = client.pubsub()
+QUERY_EVERY = 0.5  # seconds
 
 
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    await pubsub.subscribe(ready=lambda message: None)
-    listening = asyncio.create_task(pubsub.run())
-    # As in the chapters: without this, Celery subscribes to the result of each task it sends.
-    with denied_join_result():
-        yield
-    listening.cancel()
-
-
-app = FastAPI(lifespan=lifespan)
-
-
-@app.get("/")
-def ready() -> str:
-    return "ready"
-
-
-@app.post("/subscriptions", status_code=202)
-def start(email: str = Body(embed=True)) -> dict[str, str]:
-    return {"task_id": subscribe.delay(email).id}
-
-
-@app.websocket("/ws/task_status/{task_id}")
-async def follow(websocket: WebSocket, task_id: str) -> None:
+async def follow(websocket: WebSocket) -> None:
+    task_id = str(websocket.path_params["task_id"])
     await websocket.accept()
-    await {"push": push, "poll": poll}[os.environ["FORWARDER"]](websocket, task_id)
-    await websocket.close()
+    with suppress(WebSocketDisconnect):
+        await {"floor": push, "ceiling": poll}[os.environ["PEER"]](websocket, task_id)
+        await websocket.close()
 
 
 async def push(websocket: WebSocket, task_id: str) -> None:
-    news: asyncio.Queue[str] = asyncio.Queue()
-    await pubsub.subscribe(**{task_id: lambda message: news.put_nowait(message["data"])})
-    try:
-        text = await status(task_id)
-        await websocket.send_text(text)
-        while json.loads(text)["state"] not in FINAL:
-            text = await news.get()
+    async with aclosing(statuses(task_id)) as texts:
+        async for text in texts:
             await websocket.send_text(text)
-    finally:
-        await pubsub.unsubscribe(task_id)
 
 
 async def poll(websocket: WebSocket, task_id: str) -> None:
@@ -73,10 +40,9 @@ async def poll(websocket: WebSocket, task_id: str) -> None:
             sent = text
         if json.loads(text)["state"] in FINAL:
             return
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(QUERY_EVERY)
 
 
-async def status(task_id: str) -> str:
-    meta = json.loads(await client.get(f"celery-task-meta-{task_id}") or '{"status": "PENDING"}')
-    state, result = meta["status"], meta.get("result")
-    return json.dumps({"task_id": task_id, "state": state, "result": result})
+app = Starlette(
+    routes=[*routes, WebSocketRoute("/ws/task_status/{task_id:uuid}", follow)], lifespan=lifespan
+)
