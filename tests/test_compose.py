@@ -13,7 +13,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -372,24 +371,19 @@ def test_scaled_up(stack: Stack) -> None:
 @needs_hosts
 @pytest.mark.timeout(300)
 def test_web_cut_off(stack: Stack, page: Page, troubles: list[str]) -> None:
-    """The host of the web process is cut off: the page comes back to another, and is told."""
+    """The host of the web process is cut off: the page reconnects to another, and is notified."""
     page.goto(f"{stack.url}/")
     subscribe(page, "slow+50@example.com")
-    # That it has started nobody publishes: the view looks every five seconds.
+    # That a task has started is not published: a fallback poll finds it.
     expect_page(page.get_by_role("status")).to_contain_text("STARTED", timeout=20_000)
     (web,) = [one for one in stack.webs if one.says("[accepted]") and open_sockets(one)]
     web.host.cut()
     try:
-        # nginx gives up a connection on which two pings have not come; the page then comes back.
-        # What the page says of that is gone in a moment; what it writes into its table stays.
-        row = page.get_by_role("cell", name="closed with 1006")
-        start = time.monotonic()
-        expect_page(row).to_be_visible(timeout=50_000)
-        lost = time.monotonic() - start
+        # The page misses the server's heartbeat, and opens a second socket.
+        expect_page(page.locator("#totals")).to_contain_text("2 sockets", timeout=50_000)
         expect_page(page.get_by_role("status")).to_contain_text("SUCCESS", timeout=30_000)
     finally:
         web.host.mend()
-    expect_that(lost > 20, "it is nginx that gives up, after a ping that came", f"{lost:.0f} s")
     expect("what went wrong on the page", troubles_but_for(troubles, stack.url), [])
     web.become_healthy()
 

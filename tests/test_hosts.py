@@ -45,6 +45,7 @@ VISIBLE_AFTER = 6  # seconds until a task that was not done may be run again; an
 SETTINGS: dict[str, object] = {
     "WS_FALLBACK_POLL_SECONDS": 90,
     "CELERY_VISIBILITY_TIMEOUT": VISIBLE_AFTER,
+    "NEWSLETTER_DEADLINE_SECONDS": 5,
 }
 PINGS = "--ws-ping-interval 2 --ws-ping-timeout 2"
 CLIENT = """

@@ -17,7 +17,7 @@ from course.content.chapters import ROOT, find_chapter
 from course.processes import HOST, free_port, is_free
 from course.testkit import Follower, RunningProject, expect, expect_that, running
 
-FOLDER = find_chapter("06").folder
+FOLDER = find_chapter("05").folder
 CERTIFICATE = (
     "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost "
     "-keyout key.pem -out cert.pem"

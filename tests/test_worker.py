@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime
 
 import psutil
 import pytest
@@ -77,18 +76,15 @@ def test_publishing_gives_up_soon(project: RunningProject, queue: Redis) -> None
 
 
 def test_killed_pool_process_is_run_again(project: RunningProject, queue: Redis) -> None:
-    """A pool process that is killed sends no task_postrun, and yet the end is told at once."""
+    """A task whose pool process is killed is retried, and its client is notified of that."""
     web = project.start_web(WS_MESSAGE_QUEUE=queue.url)
     worker = start_worker(project, "--concurrency 1", queue)
     with project.follow(project.subscribe("slow+30@example.com", web), web) as follower:
         while follower.next()["state"] != "STARTED":
             pass
         psutil.Process(worker.pid).children()[0].kill()
-        last = follower.until_final()
-        # Celery itself may take 5 s to notice the death; from then on it must go fast.
-        seconds = time.time() - datetime.fromisoformat(last["date_done"]).timestamp()
-        expect("the last state", last["state"], "FAILURE")
-        expect_that(seconds < 1, "the end is told within 1 s of it", f"after {seconds:.1f} s")
+        # Celery itself may take 5 s to notice the death.
+        expect("the next state", follower.next()["state"], "RETRY")
 
 
 def test_own_redis_goes_with_its_files() -> None:
