@@ -66,7 +66,7 @@ def trusting() -> ssl.SSLContext:
 
 @pytest.mark.parametrize(
     ("without", "status", "log"),
-    [("Host $http_host", 400, '" 400'), ("Upgrade $http_upgrade", 404, "404 Not Found")],
+    [("Host $http_host", 403, '" 403'), ("Upgrade $http_upgrade", 404, "404 Not Found")],
 )
 def test_line_that_decides(
     project: RunningProject, tmp_path: Path, without: str, status: int, log: str
