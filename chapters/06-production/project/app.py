@@ -41,7 +41,12 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        responses={400: {"description": "No JSON"}, 503: {"description": "Redis is away"}},
+        responses={
+            400: {"description": "No JSON"},
+            404: {"description": "No such task, or another browser's"},
+            429: {"description": "Too many tasks in a minute"},
+            503: {"description": "Redis is away"},
+        },
     )
     add_sessions(app)
     protect(app)
