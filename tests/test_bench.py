@@ -273,7 +273,7 @@ def test_early_interrupt_says_that_nothing_is_kept() -> None:
 @pytest.mark.timeout(90)
 def test_race_without_a_terminal(tmp_path: Path) -> None:
     """Each event as a line, then the lanes and the counts; and the picture for light and dark."""
-    done = course("race", "--seconds", 1, "--svg", tmp_path / "race.svg", limit=80)
+    done = course("race", "--seconds", 1, "--svg", tmp_path / "race.svg", limit=150)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("POST /subscriptions") == 6
     assert done.stdout.count("✔") == 7  # a lane each, and the legend

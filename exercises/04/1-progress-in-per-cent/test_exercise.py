@@ -99,7 +99,7 @@ def test_page_shows_a_bar(project: RunningProject, page: Page) -> None:
     with page.expect_response("**/subscriptions") as answer:
         page.get_by_role("button").first.click()
     task_id = answer.value.json()["task_id"]
-    expect_page(page.get_by_role("status")).to_contain_text("STARTED")
+    expect_page(page.get_by_role("status")).to_contain_text("STARTED", timeout=15_000)
     publish_well(project, task_id, "a quarter", "25")
     expect_page(page.get_by_role("status")).to_contain_text("a quarter")
     expect_that(

@@ -81,7 +81,7 @@ def test_page_cancels(project: RunningProject, patient_web: Web, page: Page) -> 
     expect_page(button).to_be_hidden()
     page.get_by_label("e-mail").fill("slow+9@example.com")
     page.get_by_role("button").click()
-    expect_page(page.get_by_role("status")).to_contain_text("STARTED")
+    expect_page(page.get_by_role("status")).to_contain_text("STARTED", timeout=15_000)
     expect_that(
         button.count() == 1,
         "a button named Cancel while the task runs",
