@@ -270,7 +270,7 @@ def test_early_interrupt_says_that_nothing_is_kept() -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_race_without_a_terminal(tmp_path: Path) -> None:
     """Each event as a line, then the lanes and the counts; and the picture for light and dark."""
     done = course("race", "--seconds", 1, "--svg", tmp_path / "race.svg", limit=150)
