@@ -40,7 +40,7 @@ class Progress:
         return None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid.partition("@")[0]  # xdist puts the group behind it
+        name = plain(report.nodeid)
         self.took[name] = self.took.get(name, 0) + report.duration
         if report.when == "teardown":
             self.done.add(name)
@@ -71,4 +71,5 @@ class Progress:
 
 
 def plain(name: str) -> str:
+    """Without the group that xdist puts behind it."""
     return name.partition("@")[0]
