@@ -133,9 +133,19 @@ def test_port_and_disk(tmp_path: Path) -> None:
     assert str(tmp_path) in full.remedy
 
 
-def test_playwrights_own_chromium_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "file",
+    [
+        "chromium-1200/chrome-linux64/chrome",
+        "chromium_headless_shell-1200/chrome-linux/headless_shell",
+        "chromium_headless_shell-1200/chrome-headless-shell-linux64/chrome-headless-shell",
+    ],
+)
+def test_playwrights_own_chromium_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
     """What `playwright install chromium` gets is found where it puts it."""
-    browser = tmp_path / ".cache/ms-playwright/chromium-1200/chrome-linux64/chrome"
+    browser = tmp_path / ".cache/ms-playwright" / file
     browser.parent.mkdir(parents=True)
     browser.write_text("")
     browser.chmod(0o755)

@@ -8,7 +8,7 @@ from pathlib import Path
 # The command by family; Ubuntu's own Chromium is a snap, which cannot read the tests' files.
 REMEDIES = {
     "browser": {
-        "debian": "sudo apt install chromium",
+        "debian": "sudo apt install chromium-headless-shell",
         "ubuntu": "./course test --collect-only -q && "
         ".venv/bin/playwright install --with-deps chromium",
         "fedora": "sudo dnf install chromium",

@@ -23,7 +23,7 @@ from websockets.typing import Origin
 from course.content.chapters import ROOT
 from course.content.steps import find_state, folder_of
 from course.processes import HOST
-from course.processes.browser import find_browser
+from course.processes.browser import browser_arguments, find_browser
 from course.site.record_pubsub import KINDS as PUBSUB_KINDS
 from course.site.record_pubsub import RecordProblem
 from course.site.recorded import Recording, note, recordings, stale
@@ -69,9 +69,8 @@ def page_of(project: RunningProject) -> Iterator[Page]:
     found = find_browser()
     if not found:
         raise RecordProblem("No Chromium was found: ./course doctor says how to get one.")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        browser = playwright.chromium.launch(executable_path=found, args=browser_arguments())
         page = browser.new_page()
         page.set_default_timeout(LIMIT)
         page.goto(project.url)

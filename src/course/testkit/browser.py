@@ -15,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Error, Page, Request, Response
 
 from course.doctor.findings import how_to_get_a_browser
-from course.processes.browser import find_browser
+from course.processes.browser import browser_arguments, find_browser
 from course.testkit.evidence import Complaint, Weight
 from course.testkit.expect import expect
 from course.testkit.records import Record
@@ -26,10 +26,7 @@ def browser_type_launch_args() -> dict[str, Any]:
     found = find_browser()
     if not found:
         pytest.fail(f"No Chromium was found. To get one: {how_to_get_a_browser()}", pytrace=False)
-    # Chromium's sandbox does not work for root, as in a container.
-    args = ["--no-sandbox"] if os.geteuid() == 0 else []
-    quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
-    return {"executable_path": found, "args": [*args, *quiet]}
+    return {"executable_path": found, "args": browser_arguments()}
 
 
 @dataclass
