@@ -15,6 +15,7 @@ import pytest
 from course.content.chapters import ROOT, find_chapter
 from course.content.edits import Edit, copy_app
 from course.content.ideas import ideas_of
+from course.content.steps import Step, copy_state, find_state, ideas_up_to
 from course.processes import HOST, wait_for
 from course.processes.tree import commands_of, is_alive, relatives
 from course.work.folder import copy_start, start
@@ -45,22 +46,22 @@ def processes_in(folder: Path) -> list[str]:
 def test_student_fails_is_helped_and_goes_on(tmp_path: Path) -> None:
     """start, check, hint, hint: the first new idea fails, in words to go on from."""
     work = tmp_path / "work"
-    start(find_chapter("04"), work=work)
-    done = course("check", "04", "--project", work)
+    start(find_chapter("02"), work=work)
+    done = course("check", "02", "--project", work)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✓ The project starts" in done.stdout
-    assert "✗ While a client follows a task, its web process subscribes" in done.stdout
-    for label in ("expected:", "seen:", "because:", "look at:", "./course hint 04"):
+    assert "✗ With ?wait=20 the answer waits for the task's end" in done.stdout
+    for label in ("expected:", "seen:", "because:", "look at:", "./course hint 02"):
         assert label in done.stdout
     assert "(not reached)" in done.stdout
     assert " new ideas hold; " in done.stdout
     assert "from earlier chapters hold" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     state = json.loads((work / STATE).read_text())
-    assert state["chapters"]["04"]["first_failed"] == "test_view_subscribes"
-    assert len(state["chapters"]["04"]["passed"]) > 20
-    assert "Hint 1 of 3" in course("hint", "04", "--project", work).stdout
-    assert "Hint 2 of 3" in course("hint", "04", "--project", work).stdout
+    assert state["chapters"]["02"]["first_failed"] == "test_answer_waits_for_the_end"
+    assert len(state["chapters"]["02"]["passed"]) > 15
+    assert "Hint 1 of 3" in course("hint", "02", "--project", work).stdout
+    assert "Hint 2 of 3" in course("hint", "02", "--project", work).stdout
 
 
 @pytest.mark.thorough
@@ -75,14 +76,17 @@ def test_bare_app_fails_at_the_first_new_idea(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_right_project_passes_as_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["01.2", pytest.param("01", marks=pytest.mark.thorough)])
+def test_right_project_passes_as_json(tmp_path: Path, name: str) -> None:
     """All ideas hold: exit code 0; --json says so for each; nothing is written to the project."""
-    copy_app(find_chapter("01").folder, tmp_path / "app", [])
-    done = course("check", "01", "--project", tmp_path / "app", "--json")
+    state = find_state(name)
+    copy_state(state, tmp_path / "app")
+    done = course("check", name, "--project", tmp_path / "app", "--json")
     data = json.loads(done.stdout)
+    ideas = ideas_up_to(state) if isinstance(state, Step) else ideas_of(state)
     failed = [idea for idea in data["ideas"] if idea["state"] == "failed"]
     assert (done.returncode, data["exit_code"], data["problem"], failed) == (0, 0, "", [])
-    assert [idea["idea"] for idea in data["ideas"]] == [i.key for i in ideas_of(find_chapter("01"))]
+    assert [idea["idea"] for idea in data["ideas"]] == [idea.key for idea in ideas]
     assert not (tmp_path / "app" / STATE).exists()
 
 

@@ -19,7 +19,7 @@ from course.testkit.browser import save_screenshot
 
 SECONDS = 6
 # How late a page is told can only be judged on a machine that does nothing else.
-pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("ladder")]
+pytestmark = [pytest.mark.thorough, pytest.mark.alone, pytest.mark.xdist_group("ladder")]
 
 
 @dataclass

@@ -263,6 +263,15 @@ def served(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
+def width_of(page: Page, file: Path, url: str) -> int:
+    """Open a page of the site, wait for its diagrams, and see how wide it is."""
+    page.goto(url)
+    if diagrams := file.read_text().count('class="mermaid"'):
+        drawn = "document.querySelectorAll('div.mermaid').length"
+        page.wait_for_function(f"{drawn} >= {diagrams}")
+    return int(page.evaluate("document.documentElement.scrollWidth"))
+
+
 @pytest.mark.timeout(300)
 def test_every_page_opens_offline(site: Path, served: str, page: Page) -> None:
     """Every page opens without a console error, draws its diagrams, and asks no other machine."""
@@ -270,14 +279,18 @@ def test_every_page_opens_offline(site: Path, served: str, page: Page) -> None:
     wide = []
     for file in sorted(site.rglob("index.html")):
         path = file.parent.relative_to(site).as_posix()
-        page.goto(f"{served}/{path}/")
-        diagrams = file.read_text().count('class="mermaid"')
-        drawn = "document.querySelectorAll('div.mermaid').length"
-        if diagrams:
-            page.wait_for_function(f"{drawn} >= {diagrams}")
-        if page.evaluate("document.documentElement.scrollWidth") > 375:
+        if path != "print" and width_of(page, file, f"{served}/{path}/") > 375:
             wide.append(path)
     assert wide == []
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(300)
+def test_whole_site_on_one_page_opens_offline(site: Path, served: str, page: Page) -> None:
+    """So does the page to print, which holds all the others and needs seconds to be laid out."""
+    page.set_default_timeout(120_000)
+    page.set_viewport_size({"width": 375, "height": 800})
+    assert width_of(page, site / "print" / "index.html", f"{served}/print/") <= 375
 
 
 @pytest.mark.timeout(300)

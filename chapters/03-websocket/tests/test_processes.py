@@ -5,6 +5,8 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from course.processes import HOST, Process
 from course.testkit import RunningProject, expect_that
 
@@ -12,6 +14,7 @@ CONFIG = "project/config.py"
 LIMIT = 15  # seconds: three times what it should take, as machines are busy
 
 
+@pytest.mark.depends_on(CONFIG)
 def test_wrong_setting_stops_the_start(project: RunningProject) -> None:
     """A setting that is wrong stops the process soon, with one clear sentence."""
     wrong = [
@@ -62,6 +65,7 @@ def test_web_process_ends_soon(project: RunningProject) -> None:
     )
 
 
+@pytest.mark.depends_on("Procfile")
 def test_half_a_request_does_not_delay_the_end(project: RunningProject) -> None:
     """After SIGTERM the web process waits 3 seconds at most for a request that is half sent."""
     web = project.another_web()

@@ -285,6 +285,7 @@ def test_page_comes_back(project: RunningProject, page: Page, troubles: list[str
     troubles.clear()  # the browser's own note of each connection that failed
 
 
+@pytest.mark.depends_on("project/subscriptions/static/*.js")
 @pytest.mark.parametrize("frame", ["{", "null", "", "[1]", '{"state": null}'])
 def test_frame_that_is_not_readable(project: RunningProject, page: Page, frame: str) -> None:
     """A frame that holds no task status causes no error in the page."""

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import pytest
+
 from course.processes import HOST, free_port
 from course.testkit import RunningProject, eventually, expect, expect_that
 
 TASKS = "project/subscriptions/tasks.py"
 FINAL = {"SUCCESS", "FAILURE"}
+pytestmark = pytest.mark.depends_on(TASKS, "newsletter.py")
 
 
 class Dripping(BaseHTTPRequestHandler):

@@ -43,6 +43,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{NOT_IN_CHECK}: `./course check` leaves this test out")
     config.addinivalue_line("markers", f"{scheduling.ALONE}: no other test runs meanwhile")
+    depends_on = (
+        f"{scheduling.DEPENDS_ON}(*patterns): the only files of a project that matter to it"
+    )
+    config.addinivalue_line("markers", depends_on)
     lay_out_step(config)
     if given := getattr(config, "workerinput", {}):
         config.pluginmanager.register(scheduling.TakesTurns(given[scheduling.LOCK]))
@@ -77,6 +81,8 @@ def lay_out_step(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist's worker, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not (items and items[0].config.getoption("--project")):
+        scheduling.mark_repeated(items, project_folder)
     scheduling.group_tests(items, project_folder)
     may_skip = not find_browser() and not os.environ.get("COURSE_REQUIRE_BROWSER")
     for item in items:

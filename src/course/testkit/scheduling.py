@@ -1,6 +1,7 @@
-"""Several tests at a time, with pytest-xdist: which share a process, and which run alone."""
+"""Which tests run, which share a process, and which run alone, with pytest-xdist."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -12,12 +13,13 @@ import pytest
 
 from course.processes.tree import end_all, processes_with
 
-GROUP, ALONE = "xdist_group", "alone"
+GROUP, ALONE, DEPENDS_ON = "xdist_group", "alone", "depends_on"
 RUN = "COURSE_TEST_RUN"  # an environment variable, by which the processes of a run are found
+FolderOf = Callable[[pytest.Item], Path | None]  # the project that a test is about
 LOCK = "course_lock"  # what a worker is given: the file that all of one run lock
 
 
-def group_tests(items: list[pytest.Item], folder_of: Callable[[pytest.Item], Path | None]) -> None:
+def group_tests(items: list[pytest.Item], folder_of: FolderOf) -> None:
     """Tests that share a running project run in one process; the others wherever there is room.
 
     A chapter's page tests share a second project, so that one chapter keeps two cores busy.
@@ -28,6 +30,34 @@ def group_tests(items: list[pytest.Item], folder_of: Callable[[pytest.Item], Pat
             name = f"{folder.name}-page" if "page" in fixtures else folder.name
             item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=lambda item: item.get_closest_marker(ALONE) is not None)
+
+
+def mark_repeated(
+    items: list[pytest.Item], folder_of: Callable[[pytest.Item], Path | None]
+) -> None:
+    """A test that depends on a few files of a project, for a second project with the same files.
+
+    It would prove the same once more: it becomes thorough.
+    """
+    seen = set()
+    for item in items:
+        mark, folder = item.get_closest_marker(DEPENDS_ON), folder_of(item)
+        if mark and folder:
+            key = (item.name, digest([item.path, *files_in(folder, mark.args)]))
+            if key in seen:
+                item.add_marker(pytest.mark.thorough)
+            seen.add(key)
+
+
+def files_in(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    """The project's files of these names. A pattern that fits no file is an error of the test."""
+    found = [sorted(folder.glob(pattern)) for pattern in patterns]
+    assert all(found), f"{DEPENDS_ON}{patterns}: one fits no file of {folder.name}"
+    return [path for paths in found for path in paths]
+
+
+def digest(files: list[Path]) -> str:
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 class Controller:
