@@ -51,6 +51,7 @@ def test_student_fails_is_helped_and_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✓ The project starts" in done.stdout
     assert "✗ With ?wait=20 the answer waits for the task's end" in done.stdout
+    assert "comes soon after it.  02.1" in done.stdout  # the step that brings the idea
     for label in ("expected:", "seen:", "because:", "look at:", "./course hint 02"):
         assert label in done.stdout
     assert "(not reached)" in done.stdout
