@@ -69,14 +69,24 @@ def docs(
     mkdocs(*(["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]))
 
 
-def show_diff(before: StateArgument, after: StateArgument) -> None:
+def show_diff(
+    before: StateArgument,
+    after: StateArgument,
+    wires: Annotated[
+        bool, typer.Option("--wires", help="Two recorded runs beside each other, not the files.")
+    ] = False,
+) -> None:
     """Show what changes from one chapter or step to another, file by file, each with its reason.
 
     Example: ./course diff 03 04
     Example: ./course diff 01.1 01.2
+    Example: ./course diff 04 05 --wires
     """
     try:
-        found = changes(find_state(before), find_state(after))
+        states = find_state(before), find_state(after)
+        if wires:
+            return show_wires(*map(str, states))
+        found = changes(*states)
     except UnknownChapter as problem:
         raise fail(problem) from None
     for change in found:
@@ -86,6 +96,20 @@ def show_diff(before: StateArgument, after: StateArgument) -> None:
             for line in change.lines:
                 style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
                 console.print(Text(line, style), soft_wrap=True)
+
+
+def show_wires(before: str, after: str) -> None:
+    """Two recorded runs, each event beside its counterpart; what only one has is coloured."""
+    from course.site.wires import NoRecordedRun, beside
+
+    try:
+        rows = beside(before, after)
+    except NoRecordedRun as problem:
+        raise fail(problem) from None
+    table = Table(before, after, box=None, pad_edge=False)
+    for left, right in rows:
+        table.add_row(Text(left, "" if right else "red"), Text(right, "" if left else "green"))
+    console.print(table)
 
 
 app.command(cls=WithBareWires)(run)
