@@ -61,13 +61,14 @@ def check(
     limit: float = ALL_LIMIT,
     tree: ProcessTree | None = None,
     with_wires: bool = False,
+    on_judged: Callable[[Decision], None] = lambda decision: None,
 ) -> Result:
     """Decide the ideas on that project. What comes after the first that fails is not reached.
 
     `on_decided` hears of them in their order, whatever the order in which they were judged; those
-    named in `first`, which failed the last time, are judged before the others. The project is kept
-    within limits, whoever wrote it: see processes/limits.py. With wires, a failure has what passed
-    between the processes last.
+    named in `first`, which failed the last time, are judged before the others. `on_judged` hears of
+    each as soon as it is judged. The project is kept within limits, whoever wrote it: see
+    processes/limits.py. With wires, a failure has what passed between the processes last.
     """
     result = Result([Decision(idea) for idea in ideas])
     try:
@@ -76,7 +77,15 @@ def check(
             LimitWatcher(ours, project) as watcher,
         ):
             check = Check(
-                result, project, on_decided, ours, stop_at_first, first, limit, with_wires
+                result,
+                project,
+                on_decided,
+                on_judged,
+                ours,
+                stop_at_first,
+                first,
+                limit,
+                with_wires,
             )
             check.run(Kind.for_ideas(ideas, lanes))
         if watcher.problem:
@@ -99,13 +108,14 @@ class Check:
         result: Result,
         project: Path,
         on_decided: Callable[[Decision], None],
+        on_judged: Callable[[Decision], None],
         tree: ProcessTree,
         stop_at_first: bool,
         first: Sequence[str],
         limit: float,
         with_wires: bool,
     ) -> None:
-        self.with_wires = with_wires
+        self.with_wires, self.on_judged = with_wires, on_judged
         self.project, self.on_decided, self.tree = project, on_decided, tree
         self.stop_at_first, self.first = stop_at_first, first
         self.started = time.monotonic()
@@ -211,6 +221,7 @@ class Check:
         decision = self.result.decisions[self.numbers[key]]
         if decision.state == NOT_REACHED:
             decision.state, decision.seconds, decision.failure = state, seconds, failure
+            self.on_judged(decision)
             self.tell()
 
     def tell(self, even_not_reached: bool = False) -> None:
