@@ -34,14 +34,21 @@ def learn(
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the lesson in the browser.")
     ] = True,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A site that ./course docs --build has written. None: it is built now.",
+        ),
+    ] = None,
 ) -> None:
     """Read the lesson beside your work: its steps judged on each save, hints, log and wires.
 
     What runs and what is judged is work/, as with ./course run work and ./course check.
     Example: ./course learn 04
     """
-    for module, command in (("pytest", "check 01"), ("mkdocs", "docs --build")):
-        if not find_spec(module):
+    for module, command in (("psutil", "check 01"), ("mkdocs", "docs --build")):
+        if not find_spec(module) and not (site and module == "mkdocs"):
             raise fail(f"{module} is missing. ./course {command} installs it.")
     from course.learn.serving import LearnProblem, Options, serve
     from course.site.build import SiteProblem
@@ -51,7 +58,7 @@ def learn(
         if folder.exists() and not folder.is_dir():
             raise work.WorkProblem(f"{work.shown(folder)} is not a folder.")
         state = find_state(chapter or where_work_is(folder))
-        options = Options(port, web_port, newsletter_port, open_page)
+        options = Options(port, web_port, newsletter_port, open_page, site)
         code = serve(folder, state, options, lambda text: console.print(text, soft_wrap=True))
     except (UnknownChapter, work.WorkProblem, LearnProblem, SiteProblem, OSError) as problem:
         raise fail(problem) from None

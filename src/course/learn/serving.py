@@ -33,6 +33,7 @@ class Options:
     web_port: int = 8010  # of the student's app
     newsletter_port: int = 8011
     opens_page: bool = True
+    site: Path | None = None  # one that has been built already
 
 
 def serve(project: Path, state: State, options: Options, say: Callable[[str], None]) -> int:
@@ -43,16 +44,21 @@ def serve(project: Path, state: State, options: Options, say: Callable[[str], No
             f"--port {options.port % 60_000 + 1_100}. If ./course learn runs already, "
             "the address in its terminal leads there."
         )
+    if options.site and not (options.site / "lessons").is_dir():
+        raise LearnProblem(f"{options.site} holds no site: ./course docs --build writes one.")
     with ExitStack() as stack:
         ended = stack.enter_context(signals_as_flag())
         guard = stack.enter_context(Guard())
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="course-learn-", ignore_cleanup_errors=True)
-        )
-        guard.folder(folder)
-        site = Path(folder) / "site"
-        say("Building the site; the first time takes a minute.")
-        build_into(site, guard, lambda: ended.number is not None)
+        if options.site:
+            site = options.site
+        else:
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="course-learn-", ignore_cleanup_errors=True)
+            )
+            guard.folder(folder)
+            site = Path(folder) / "site"
+            say("Building the site; the first time takes a minute.")
+            build_into(site, guard, lambda: ended.number is not None)
         if ended.number is None:
             chapter = chapter_of(state)
             access = Access(options.port, KEY_FILE)
