@@ -27,7 +27,7 @@ from course.processes import HOST, Process, free_port, wait_for
 from course.processes.guard import Guard
 from course.processes.tree import is_alive, relatives
 from course.site import build
-from course.testkit.browser import axe_violations, save_screenshot
+from course.testkit.browser import axe_violations
 from course.work.folder import start
 from course.work.progress import STATE
 
@@ -35,7 +35,7 @@ VIEWS = "project/subscriptions/views.py"
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 LESSON = """<!doctype html>
 <html lang="en">
-  <head><title>Short polling</title></head>
+  <head><title>Short polling</title><link rel="icon" href="data:,"></head>
   <body>
     <main>
       <h1>1. Short polling</h1>
@@ -299,6 +299,109 @@ def test_page_follows_the_work(project: Path, site: Path, page: Page) -> None:
         kept = json.loads((mine / STATE).read_text())
         assert kept["answers"] == {"01-1": [1]}
         assert kept["chapters"]["01"]["hints"] == {"test_subscription_is_accepted_at_once": 1}
+        page.goto("about:blank")  # before the server ends: the browser notes each try that fails
+
+
+@pytest.fixture
+def real_site() -> Path:
+    """The course's own, built as ./course docs --build does it."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "course"), "docs", "--build"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return ROOT / "site"
+
+
+def look_at_all_sizes(page: Page, name: str) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    for scheme in ("light", "dark"):
+        for size, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(color_scheme=scheme)
+            page.evaluate("window.scrollTo(0, 0)")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            if size == "phone":
+                save_view(page, f"{name}-{size}-{scheme}-closed")
+                page.get_by_role("button", name="Show").click()
+            save_view(page, f"{name}-{size}-{scheme}")
+            found = [line for line in axe_violations(page) if 'id="learn' in line]
+            assert found == []
+            if size == "phone":
+                page.get_by_role("button", name="Hide").click()
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def save_view(page: Page, name: str) -> None:
+    """A picture of what is in view: the bar is fixed to the window."""
+    if folder := os.environ.get("COURSE_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("site")
+@pytest.mark.timeout(600)
+def test_first_two_steps_of_chapter_1(
+    real_site: Path, project: Path, page: Page, troubles: list[str]
+) -> None:
+    """Red, green, run, subscribe, wires, hint, reload, a server that is started again."""
+    with learning(project, real_site) as learn:
+        page.goto(learn.address)
+        bar = page.get_by_role("complementary", name="Your work")
+        steps = {
+            number: bar.get_by_role("listitem").filter(has_text=re.compile(rf"^.01\.{number} "))
+            for number in (1, 2)
+        }
+        expect(steps[1].get_by_text("red", exact=True)).to_be_visible(timeout=40_000)
+        look_at_all_sizes(page, "learn-red")
+        saved = time.monotonic()
+        do_step(project, "01.1")
+        expect(steps[1].get_by_text("green", exact=True)).to_be_visible(timeout=40_000)
+        print(f"green {time.monotonic() - saved:.1f} s after the save")
+        expect(steps[2].get_by_text("red", exact=True)).to_be_visible(timeout=40_000)
+        bar.get_by_role("button", name="Give me a hint").click()
+        expect(bar.get_by_role("list", name="Hints")).to_contain_text("Hint 1 of 3")
+
+        bar.get_by_role("button", name="Run it").click()
+        expect(bar.get_by_text("It is running.")).to_be_visible(timeout=40_000)
+        with page.expect_popup() as opened:
+            bar.get_by_role("link", name="Its page").click()
+        app = opened.value
+        app.get_by_label("E-mail").fill("slow+0.5@example.com")
+        app.get_by_role("button", name="Subscribe").click()
+        expect(bar.get_by_label("Log", exact=True)).to_contain_text("succeeded", timeout=20_000)
+        with page.expect_popup() as shown:
+            bar.get_by_role("link", name="Its wires").click()
+        wires = shown.value
+        wires.get_by_text("The same as a table").click()
+        expect(wires.locator("#table-rows")).to_contain_text("POST /subscriptions")
+        wires.close()
+
+        # A save restarts the app, and its page is loaded again.
+        app.evaluate("document.title = 'of before'")
+        do_step(project, "01.2")
+        expect(steps[2].get_by_text("green", exact=True)).to_be_visible(timeout=60_000)
+        expect(app).not_to_have_title("of before", timeout=40_000)
+        app.close()
+        page.reload()
+        for number in (1, 2):
+            expect(steps[number].get_by_text("green", exact=True)).to_be_visible()
+        expect(bar.get_by_text("It is running.")).to_be_visible(timeout=40_000)
+        look_at_all_sizes(page, "learn-green")
+        port = learn.port
+        members = relatives(learn.process.pid)
+    assert wait_for(lambda: not any(map(is_alive, members)), 5)
+    expect(bar.get_by_role("status").first).to_contain_text("Start it again")
+    with learning(project, real_site, port):
+        expect(bar.get_by_role("status").first).to_have_text("", timeout=20_000)
+        expect(steps[2]).to_contain_text("green")
+        page.goto("about:blank")
+    assert all("ERR_CONNECTION_REFUSED" in text or "WebSocket" in text for text in troubles)
+    troubles.clear()  # the browser notes each try that fails
 
 
 # Problems are said in a sentence.

@@ -122,7 +122,7 @@ function showSteps({ chapter, judgement, work }) {
   const without = unseen.length ? ` ${count(unseen.length, "idea")} not checked: no browser was found.` : "";
   setText(part("judged"), isMine && work.exists ? saved + (running ? "Judging …" : done + without) : "");
 
-  const now = open ? `${open.name} is ${open.state}` : chapter.is_done ? "all green" : "";
+  const now = open ? `${open.name}: ${open.state}` : chapter.is_done ? "all green" : "";
   setText(part("now"), !work.exists ? "not begun" : running ? `${now}, judging …` : now);
   showNext(chapter, open, work);
 }
