@@ -113,7 +113,11 @@ class Engine:
 
     def begin(self, chapter: str) -> None:
         """`./course start`: raises WorkProblem if there is work already."""
-        work.start(find_state(chapter), work=self.project)
+        with self._lock:
+            work.start(find_state(chapter), work=self.project)
+            progress = Progress.read(self.project)
+            progress.section("answers").update(self.store.state.answers)
+            progress.save()
         self._chapter = find_chapter(chapter)
 
     def judge(self, chapter: str | None = None, saved: list[str] | None = None) -> None:

@@ -100,7 +100,7 @@ class Server:
         def lesson_page(lesson: str) -> HTMLResponse:
             if lesson not in self._engine.store.state.chapters:
                 raise HTTPException(404)
-            page = (self._site / "lessons" / lesson / "index.html").read_text()
+            page = (self._site / "lessons" / lesson / "index.html").read_text("utf-8")
             return HTMLResponse(with_bar(page, lesson))
 
         return pages
@@ -164,7 +164,7 @@ def known(lesson: str, engine: Engine) -> str:
 
 def with_bar(page: str, lesson: str) -> str:
     """The lesson's page with the bar after its content."""
-    bar = (STATIC / "bar.html").read_text().replace("LESSON", lesson)
+    bar = (STATIC / "bar.html").read_text("utf-8").replace("LESSON", lesson)
     page = page.replace("</head>", HEAD, 1)
     before, _, after = page.rpartition("</body>")
     return before + bar + SCRIPT + after
@@ -173,7 +173,9 @@ def with_bar(page: str, lesson: str) -> str:
 def anchor_of(site: Path, chapter: str, step: int) -> str:
     """Where in the lesson that step is: "#step-2-query-the-state"; "" if it is not found."""
     page = site / "lessons" / chapter / "index.html"
-    found = re.search(rf'id="(step-{step}-[^"]+)"', page.read_text()) if page.exists() else None
+    found = (
+        re.search(rf'id="(step-{step}-[^"]+)"', page.read_text("utf-8")) if page.exists() else None
+    )
     return f"#{found[1]}" if found else ""
 
 

@@ -61,7 +61,7 @@ def check(
     limit: float = ALL_LIMIT,
     tree: ProcessTree | None = None,
     with_wires: bool = False,
-    on_judged: Callable[[Decision], None] = lambda decision: None,
+    on_judged: Callable[[Decision], None] | None = None,
 ) -> Result:
     """Decide the ideas on that project. What comes after the first that fails is not reached.
 
@@ -69,6 +69,8 @@ def check(
     named in `first`, which failed the last time, are judged before the others. `on_judged` hears of
     each as soon as it is judged. The project is kept within limits, whoever wrote it: see
     processes/limits.py. With wires, a failure has what passed between the processes last.
+
+    `on_judged` is for who waits for the first answer: until that has come, there is one lane.
     """
     result = Result([Decision(idea) for idea in ideas])
     try:
@@ -108,7 +110,7 @@ class Check:
         result: Result,
         project: Path,
         on_decided: Callable[[Decision], None],
-        on_judged: Callable[[Decision], None],
+        on_judged: Callable[[Decision], None] | None,
         tree: ProcessTree,
         stop_at_first: bool,
         first: Sequence[str],
@@ -127,9 +129,12 @@ class Check:
         self.limit = len(ideas)  # the number of the first idea that failed
         self.told = 0  # how many decisions on_decided has heard of
         self.lanes: list[Lane] = []
+        self.later: list[Kind] = []  # lanes that are started after the first answer
         self.selector = DefaultSelector()
 
     def run(self, kinds: list[Kind]) -> None:
+        if self.on_judged:
+            kinds, self.later = kinds[:1], kinds[1:]
         with self.selector:
             for kind in kinds:
                 self.start(kind)
@@ -183,6 +188,11 @@ class Check:
                 lane.is_ready = True
         if lane in self.lanes:
             self.give_next(lane)
+        if not isinstance(event, Ready):
+            later, self.later = self.later, []
+            for kind in later:
+                if self.next_for(kind):
+                    self.start(kind)
 
     def give_next(self, lane: Lane) -> None:
         idea = self.next_for(lane.kind)
@@ -221,7 +231,8 @@ class Check:
         decision = self.result.decisions[self.numbers[key]]
         if decision.state == NOT_REACHED:
             decision.state, decision.seconds, decision.failure = state, seconds, failure
-            self.on_judged(decision)
+            if self.on_judged:
+                self.on_judged(decision)
             self.tell()
 
     def tell(self, even_not_reached: bool = False) -> None:
