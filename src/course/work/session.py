@@ -82,12 +82,12 @@ def check(
                 result,
                 project,
                 on_decided,
-                on_judged,
                 ours,
                 stop_at_first,
                 first,
                 limit,
                 with_wires,
+                on_judged,
             )
             check.run(Kind.for_ideas(ideas, lanes))
         if watcher.problem:
@@ -110,12 +110,12 @@ class Check:
         result: Result,
         project: Path,
         on_decided: Callable[[Decision], None],
-        on_judged: Callable[[Decision], None] | None,
         tree: ProcessTree,
         stop_at_first: bool,
         first: Sequence[str],
         limit: float,
         with_wires: bool,
+        on_judged: Callable[[Decision], None] | None = None,
     ) -> None:
         self.with_wires, self.on_judged = with_wires, on_judged
         self.project, self.on_decided, self.tree = project, on_decided, tree
