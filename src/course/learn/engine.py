@@ -179,15 +179,20 @@ class Engine:
                 self._judge(serial, chapter)
 
     def _judge(self, serial: int, chapter: Chapter) -> None:
-        """Up to the first step that is not done, and on while steps are green."""
+        """The first step that is not done and the next one; then further, while steps are green.
+
+        What these two bring is judged first: that is what the student has just worked on, and what
+        comes after it. What held before comes after that.
+        """
         began = time.monotonic()
         steps = steps_of(chapter)
-        states = [step.state for step in self.store.state.chapters[chapter.number].steps[1:]]
-        at = next((i for i, state in enumerate(states) if state != GREEN), len(steps) - 1)
-        step = steps[at]
+        shown = self.store.state.chapters[chapter.number].steps[1:]
+        at = next((i for i, step in enumerate(shown) if step.is_open), len(steps) - 1)
+        first = [idea.key for step in steps[at : at + 2] for idea in own_ideas(step)]
+        step = steps[min(at + 1, len(steps) - 1)]
         ideas = ideas_to_check(step)
         while True:
-            result = self._check(serial, chapter, ideas, [idea.key for idea in own_ideas(step)])
+            result = self._check(serial, chapter, ideas, first)
             if not self._is_current(serial):
                 return
             with self._lock:
@@ -200,7 +205,6 @@ class Engine:
         self._show(serial, is_running=False, problem=printable(result.problem), seconds=seconds)
 
     def _check(self, serial: int, chapter: Chapter, ideas: list[Idea], first: list[str]) -> Result:
-        """What the step brings is judged first: that is what the student has just worked on."""
         result = Result([])
 
         def show(decision: Decision) -> None:

@@ -8,6 +8,7 @@ from itertools import count, islice
 from typing import Any
 
 GREEN, RED, NOT_YET, NOT_CHECKED = "green", "red", "not yet", "not checked"
+NO_CHECK = "no check"  # a step that only explains brings no idea
 STOPPED, STARTING, RUNNING, STOPPING = "stopped", "starting", "running", "stopping"
 KEPT_LINES = 400  # of the log of the processes
 
@@ -32,9 +33,15 @@ class StepState:
     @property
     def state(self) -> str:
         states = {idea.state for idea in self.ideas}
+        if not states:
+            return NO_CHECK
         if RED in states:
             return RED
         return GREEN if states <= {GREEN, NOT_CHECKED} else NOT_YET
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in (RED, NOT_YET)
 
     def is_judged_by(self, serial: int) -> bool:
         return all(idea.serial == serial for idea in self.ideas)
@@ -48,12 +55,12 @@ class ChapterState:
 
     @property
     def is_done(self) -> bool:
-        return all(step.state == GREEN for step in self.steps)
+        return not any(step.is_open for step in self.steps)
 
     @property
     def open_step(self) -> StepState | None:
         """The first that has not been done yet."""
-        return next((step for step in self.steps if step.name and step.state != GREEN), None)
+        return next((step for step in self.steps if step.name and step.is_open), None)
 
 
 @dataclass(frozen=True)

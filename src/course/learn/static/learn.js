@@ -5,7 +5,7 @@ import { followState } from "./socket.js";
 
 const bar = document.getElementById("learn");
 const lesson = bar.dataset.lesson;
-const MARKS = { green: "✓", red: "✗", "not yet": "·", "not checked": "?", given: "✓" };
+const MARKS = { green: "✓", red: "✗", "not yet": "·", "not checked": "?", given: "✓", "no check": "–" };
 
 const part = (name) => document.getElementById(`learn-${name}`);
 
@@ -86,7 +86,7 @@ function newLine(step) {
 function showStep(step, openStep, judgement) {
   const line = lines.get(step.name) ?? newLine(step);
   const state = step.name === "" && step.state === "green" ? "given" : step.state;
-  const isBefore = !step.is_current && judgement.is_running && step.state !== "not yet";
+  const isBefore = !step.is_current && judgement.is_running && !["not yet", "no check"].includes(step.state);
   line.classList.toggle("learn-open-step", step.name === openStep);
   line.classList.toggle("learn-before", isBefore);
   const colour = { green: "learn-green", given: "learn-green", red: "learn-red" }[state] ?? "";
@@ -99,7 +99,7 @@ function showStep(step, openStep, judgement) {
   const ideas = step.ideas.map(([text, ofIdea]) => make("li", `${MARKS[ofIdea]} ${text} (${ofIdea})`));
   line.querySelector("ul").replaceChildren(...ideas);
 
-  if (step.is_current && step.name && states.get(step.name) !== state) {
+  if (step.ideas.length && step.is_current && step.name && states.get(step.name) !== state) {
     states.set(step.name, state);
     if (state !== "not yet") setText(part("said"), `Step ${step.name} is ${state}.`);
   }
