@@ -50,7 +50,8 @@ def start(
     first = found if isinstance(found, Step) else next(iter(steps), found)
     console.print(
         f"Change the code in work/, see it with ./course run work, and check it with "
-        f"./course check {first.arguments}. All of it on one page: ./course learn {first.arguments}.",
+        f"./course check {first.arguments}. "
+        f"All of it on one page, in the browser: ./course learn {first.arguments}.",
         soft_wrap=True,
     )
 
