@@ -12,6 +12,8 @@ from course.cli.terminal import ChapterArgument, StateArgument, console, fail
 from course.content.chapters import UnknownChapter, find_chapter
 from course.content.exercises import UnknownExercise, find_work, ideas_to_check
 from course.content.steps import Step, chapter_of, find_state, steps_of
+from course.grade import exports as exporting
+from course.grade.exports import Format
 from course.processes.interrupts import ended_by_signals
 from course.work import folder as work
 from course.work.progress import Progress
@@ -122,6 +124,24 @@ def hint(
     if hint.cause:
         console.print(Text(f"The last check found: {hint.cause}."), soft_wrap=True)
     console.print(Text(f"Hint {hint.number} of {HINTS_EACH}: {hint.text.strip()}"), soft_wrap=True)
+
+
+def export(
+    to: Annotated[Format, typer.Argument(help="The program that reads it.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="None: standard input.")
+    ] = None,
+) -> None:
+    """Print the outcome of a check for Gradescope (results.json) or GitHub Classroom.
+
+    FILE is what ./course check NN --json has printed.
+    Example: ./course export gradescope check.json
+    """
+    try:
+        text = file.read_text("utf-8") if file else sys.stdin.read()
+        sys.stdout.write(exporting.export(exporting.read_outcome(text), to) + "\n")
+    except (exporting.ExportProblem, OSError, UnicodeDecodeError) as problem:
+        raise fail(problem) from None
 
 
 def grade(
