@@ -153,6 +153,9 @@ def grade(
     out: Annotated[Path, typer.Option(help="Results as CSV; JUnit XML beside it.")] = Path(
         "results.csv"
     ),
+    page: Annotated[
+        bool, typer.Option("--page", help="Show the table in the browser, row by row.")
+    ] = False,
 ) -> None:
     """Check every project in a folder: a table, CSV and JUnit XML. Goes on where it was ended.
 
@@ -167,7 +170,7 @@ def grade(
     try:
         found = find_chapter(chapter) if chapter else None
         with ended_by_signals():
-            grade_folder(console, folder, found, jobs, out)
+            grade_folder(console, folder, found, jobs, out, page)
     except (UnknownChapter, work.WorkProblem, ResultsProblem, OSError) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:

@@ -28,8 +28,8 @@ from course.processes import HOST
 ENTRANCE = "/enter"
 READS = ("GET", "HEAD")
 NOT_LET_IN = (
-    "This page is open to the browser that ./course learn has opened. "
-    "Open the address that it has printed in its terminal.\n"
+    "This page is open to one browser alone. "
+    "Open the address that the command has printed in its terminal.\n"
 )
 # The site's own pages have inline scripts; what other origins could do with it is closed.
 HEADERS = {

@@ -4,17 +4,12 @@ The WebSocket sends the whole state first, and then each part of it that has cha
 as POST requests, and there are no others than those here.
 """
 
-import asyncio
 import re
-import socket
-import threading
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-import anyio
-import uvicorn
-from fastapi import APIRouter, FastAPI, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, FastAPI, HTTPException, WebSocket
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
@@ -22,15 +17,13 @@ from starlette.middleware import Middleware
 
 from course.learn.access import Access, OwnBrowserOnly
 from course.learn.engine import Engine
+from course.learn.local import Watchers
 from course.learn.runs import Runs
 from course.learn.state import Store, as_parts
-from course.processes import HOST, wait_for
 from course.work.folder import WorkProblem
 from course.work.hints import NoHint
 
 STATIC = Path(__file__).parent / "static"
-COALESCE = 0.05  # seconds: what changes within is sent as one message
-START_LIMIT = 10.0  # seconds
 HEAD = '<link rel="stylesheet" href="/learn/static/learn.css">\n</head>'
 SCRIPT = '<script type="module" src="/learn/static/learn.js"></script>\n</body>'
 
@@ -50,42 +43,15 @@ class Answer(BaseModel):
     choice: Annotated[int, Field(ge=0, lt=20)]
 
 
-class Server:
-    """Listens on loopback, in a thread of its own, from entering to leaving."""
+class Site:
+    """The app: the site, the bar beside each lesson, the state and the commands."""
 
-    def __init__(self, port: int, site: Path, engine: Engine, runs: Runs, access: Access) -> None:
+    def __init__(self, site: Path, engine: Engine, runs: Runs) -> None:
         self._site, self._engine, self._runs = site, engine, runs
-        self._watchers = Watchers(engine.store)
-        self._port = port
-        config = uvicorn.Config(
-            self._app(access),
-            log_level="critical",
-            access_log=False,  # it would hold the token
-            lifespan="off",
-            ws_max_size=1024,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._serve, name="learn", daemon=True)
+        self._watchers = Watchers()
+        engine.store.on_change = self._watchers.wake
 
-    def __enter__(self) -> Self:
-        """Raises OSError if the port cannot be had."""
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((HOST, self._port))
-        self._thread.start()
-        wait_for(lambda: self._server.started, START_LIMIT)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(5)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        asyncio.run(self._server.serve([self._socket]))
-
-    def _app(self, access: Access) -> FastAPI:
+    def app(self, access: Access) -> FastAPI:
         app = FastAPI(openapi_url=None, middleware=[Middleware(OwnBrowserOnly, access=access)])
         app.include_router(self._pages())
         app.include_router(self._commands(), prefix="/learn")
@@ -112,7 +78,9 @@ class Server:
         @commands.websocket("/ws/{lesson}")
         async def follow_state(websocket: WebSocket, lesson: Lesson) -> None:
             if lesson in engine.store.state.chapters:
-                await self._watchers.serve(websocket, lesson)
+                store = engine.store
+                look = partial(as_parts_of, store, lesson)
+                await self._watchers.serve(websocket, look, store.lines_after)
             else:
                 await websocket.close(1008)
 
@@ -151,6 +119,10 @@ class Server:
         return commands
 
 
+def as_parts_of(store: Store, lesson: str) -> dict[str, Any]:
+    return as_parts(store.state, lesson)
+
+
 def needs_work(engine: Engine) -> None:
     if not engine.project.is_dir():
         raise HTTPException(409, "There is no work/ yet.")
@@ -177,51 +149,3 @@ def anchor_of(site: Path, chapter: str, step: int) -> str:
         re.search(rf'id="(step-{step}-[^"]+)"', page.read_text("utf-8")) if page.exists() else None
     )
     return f"#{found[1]}" if found else ""
-
-
-class Watchers:
-    """The open pages."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._open: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
-        store.on_change = self._wake
-
-    def _wake(self) -> None:
-        for has_changed, loop in list(self._open.items()):
-            with suppress(RuntimeError):  # the server has just ended
-                loop.call_soon_threadsafe(has_changed.set)
-
-    async def serve(self, websocket: WebSocket, lesson: str) -> None:
-        """Send the state, and then what changes, until the client leaves."""
-        await websocket.accept()
-        has_changed = asyncio.Event()
-        self._open[has_changed] = asyncio.get_running_loop()
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._send, websocket, lesson, has_changed)
-                with suppress(WebSocketDisconnect):
-                    await websocket.receive_text()
-                    await websocket.close(1008, "This socket only sends.")
-                tasks.cancel_scope.cancel()
-        finally:
-            del self._open[has_changed]
-
-    async def _send(self, websocket: WebSocket, lesson: str, has_changed: asyncio.Event) -> None:
-        sent: dict[str, Any] = {}
-        line_number = 0
-        with suppress(WebSocketDisconnect):
-            while True:
-                has_changed.clear()
-                parts = as_parts(self._store.state, lesson)
-                lines = self._store.lines_after(line_number)
-                changed = {name: part for name, part in parts.items() if part != sent.get(name)}
-                if lines:
-                    line_number = lines[-1].number
-                    changed["lines"] = [[line.number, line.process, line.text] for line in lines]
-                if changed:
-                    kind = "change" if sent else "state"
-                    await websocket.send_json({"type": kind, **changed})
-                sent = parts
-                await has_changed.wait()
-                await asyncio.sleep(COALESCE)

@@ -12,8 +12,9 @@ from pathlib import Path
 from course.content.steps import State, Step, chapter_of
 from course.learn.access import Access
 from course.learn.engine import Engine
+from course.learn.local import LocalServer
 from course.learn.runs import Runs
-from course.learn.server import Server, anchor_of
+from course.learn.server import Site, anchor_of
 from course.processes import port_problem
 from course.processes.guard import Guard
 from course.processes.interrupts import signals_as_flag
@@ -67,7 +68,8 @@ def serve(project: Path, state: State, options: Options, say: Callable[[str], No
                 Runs(project, engine.store, options.web_port, options.newsletter_port)
             )
             try:
-                stack.enter_context(Server(options.port, site, engine, runs, access))
+                app = Site(site, engine, runs).app(access)
+                stack.enter_context(LocalServer(app, options.port))
             except OSError as error:
                 raise LearnProblem(f"Port {options.port} cannot be used: {error}.") from error
             step = state.number if isinstance(state, Step) else 0

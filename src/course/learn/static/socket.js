@@ -4,18 +4,20 @@
 const FIRST_WAIT = 250; // ms
 const LONGEST_WAIT = 3_000; // ms: the server is on this machine, and is started again by its user
 
-export function followState(path, { onState, onConnection }) {
+const ENDED = "./course learn has ended. Start it again: this page comes back by itself.";
+
+export function followState(path, { onState, onConnection, ended = ENDED }) {
   let tries = 0;
 
   async function explain() {
     // A WebSocket does not say why it was refused; any other request does.
     try {
       const answer = await fetch("/learn/static/socket.js");
-      if (answer.status === 403) return "Open the address that ./course learn has printed.";
+      if (answer.status === 403) return "Open the address that the command has printed.";
     } catch {
       // it is not there
     }
-    return "./course learn has ended. Start it again: this page comes back by itself.";
+    return ended;
   }
 
   function open() {
