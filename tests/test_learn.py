@@ -329,6 +329,35 @@ def test_result_of_an_older_save_is_dropped(project: Path, monkeypatch: pytest.M
     assert len(kept["passed"]) == sum(len(keys) for keys in checked[1:])
 
 
+def test_later_step_is_not_green_by_an_older_save(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in a step that was done: what comes after it is not known any more."""
+    failing: set[str] = set()
+
+    def fake_check(ideas: list[Idea], project: Path, **more: Any) -> Result:
+        result = Result([Decision(idea) for idea in ideas])
+        for decision in result.decisions:
+            decision.state = FAILED if decision.idea.key in failing else PASSED
+            decision.failure = Failure("this", "that") if decision.state == FAILED else None
+            more["on_judged"](decision)
+            if decision.state == FAILED:
+                break
+        return result
+
+    monkeypatch.setattr(engine_module, "check", fake_check)
+    engine = Engine(project, find_chapter("01"))
+    with engine:
+        engine.judge()
+        assert wait_for(lambda: not engine.store.state.judgement.is_running, 10)
+        assert engine.store.state.chapters["01"].is_done
+        failing.add("test_subscription_is_accepted_at_once")
+        engine.judge(saved=[VIEWS])
+        assert wait_for(lambda: not engine.store.state.judgement.is_running, 10)
+    steps = engine.store.state.chapters["01"].steps
+    assert [step.state for step in steps] == ["green", "red", *["not yet"] * 6]
+
+
 @pytest.mark.timeout(90)
 def test_ctrl_c_leaves_nothing(project: Path, site: Path) -> None:
     """In the middle of a judgement and a run: no process, no folder."""

@@ -95,8 +95,11 @@ class Engine:
             self._saves.__exit__()
         self._saves, self._folder = None, folder
         if folder:
-            self._saves = Saves(self.project, lambda problem: None)
+            self._saves = Saves(self.project, self._show_problem)
             self._saves.__enter__()
+
+    def _show_problem(self, problem: str) -> None:
+        self._show(self._serial, problem=printable(problem))
 
     def _work_state(self) -> WorkState:
         begun = str(Progress.read(self.project).data.get("started", ""))
@@ -129,15 +132,17 @@ class Engine:
             fresh = Judgement(
                 self._serial, self._chapter.number, self.project.is_dir(), tuple(saved or [])
             )
+            self.store.change(lambda state: replace(state, judgement=fresh))
         self._cancel()
-        self.store.change(lambda state: replace(state, judgement=fresh))
         self._wanted.set()
 
     def hint(self) -> None:
         """Give the next hint for what fails first. Raises NoHint."""
         failing = self.store.state.judgement.failing
         if not failing or not keeps_progress(self.project):
-            raise NoHint("No idea fails: there is nothing to give a hint for.")
+            raise NoHint(
+                "A hint is about an idea that fails, in work that ./course start has begun."
+            )
         chapter = find_chapter(self.store.state.judgement.chapter)
         with self._lock:
             file = file_of(chapter, failing.key)
@@ -175,8 +180,12 @@ class Engine:
                 return
             with self._lock:
                 serial, chapter = self._serial, self._chapter
-            if self.project.is_dir():
-                self._judge(serial, chapter)
+            try:
+                if self.project.is_dir():
+                    self._judge(serial, chapter)
+            except Exception as error:  # the next save is judged all the same
+                problem = f"The work could not be judged: {type(error).__name__}: {error}"
+                self._show(serial, is_running=False, problem=printable(problem))
 
     def _judge(self, serial: int, chapter: Chapter) -> None:
         """The first step that is not done and the next one; then further, while steps are green.
@@ -201,8 +210,21 @@ class Engine:
                 break
             step = steps[step.number]  # its number counts from 1: this is the next one
             ideas = own_ideas(step)
+        if not result.problem:
+            self._forget_others(serial, chapter)
         seconds = round(time.monotonic() - began, 1)
         self._show(serial, is_running=False, problem=printable(result.problem), seconds=seconds)
+
+    def _forget_others(self, serial: int, chapter: Chapter) -> None:
+        """What an older save was judged by, and this one was not, is not known any more."""
+
+        def without(state: State) -> State:
+            if state.judgement.serial != serial:
+                return state
+            new = undecided(state.chapters[chapter.number], serial)
+            return replace(state, chapters=state.chapters | {chapter.number: new})
+
+        self.store.change(without)
 
     def _check(self, serial: int, chapter: Chapter, ideas: list[Idea], first: list[str]) -> Result:
         result = Result([])
@@ -326,6 +348,16 @@ def decided(chapter: ChapterState, decision: Decision, serial: int) -> ChapterSt
     def new(idea: IdeaState) -> IdeaState:
         is_it = idea.key == decision.idea.key
         return replace(idea, state=SHOWN[decision.state], serial=serial) if is_it else idea
+
+    steps = tuple(replace(step, ideas=tuple(map(new, step.ideas))) for step in chapter.steps)
+    return replace(chapter, steps=steps)
+
+
+def undecided(chapter: ChapterState, serial: int) -> ChapterState:
+    """The chapter without what judgements other than this one have decided."""
+
+    def new(idea: IdeaState) -> IdeaState:
+        return idea if idea.serial == serial else replace(idea, state=NOT_YET)
 
     steps = tuple(replace(step, ideas=tuple(map(new, step.ideas))) for step in chapter.steps)
     return replace(chapter, steps=steps)

@@ -86,7 +86,7 @@ function newLine(step) {
 function showStep(step, openStep, judgement) {
   const line = lines.get(step.name) ?? newLine(step);
   const state = step.name === "" && step.state === "green" ? "given" : step.state;
-  const isBefore = !step.is_current && judgement.is_running && !["not yet", "no check"].includes(step.state);
+  const isBefore = !step.is_current && judgement.serial > 0 && !["not yet", "no check"].includes(step.state);
   line.classList.toggle("learn-open-step", step.name === openStep);
   line.classList.toggle("learn-before", isBefore);
   const colour = { green: "learn-green", given: "learn-green", red: "learn-red" }[state] ?? "";
@@ -112,7 +112,7 @@ function count(number, what) {
 function showSteps({ chapter, judgement, work }) {
   const isMine = judgement.chapter === lesson;
   for (const step of chapter.steps) {
-    showStep(step, chapter.open_step, isMine ? judgement : { is_running: false });
+    showStep(step, chapter.open_step, isMine ? judgement : { serial: 0 });
   }
   const open = chapter.steps.find(({ name }) => name && name === chapter.open_step);
   const running = isMine && judgement.is_running;
