@@ -122,7 +122,9 @@ function showSteps({ chapter, judgement, work }) {
   const without = unseen.length ? ` ${count(unseen.length, "idea")} not checked: no browser was found.` : "";
   setText(part("judged"), isMine && work.exists ? saved + (running ? "Judging …" : done + without) : "");
 
-  const now = open ? `${open.name}: ${open.state}` : chapter.is_done ? "all green" : "";
+  const isBroken = chapter.steps[0].state === "red";
+  const at = open ? `${open.name}: ${open.state}` : chapter.is_done ? "all green" : "";
+  const now = isBroken ? "what is given: red" : at;
   setText(part("now"), !work.exists ? "not begun" : running ? `${now}, judging …` : now);
   showNext(chapter, open, work);
 }
