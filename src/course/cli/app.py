@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from course.cli.bench import bench_app, race
+from course.cli.learn import learn
 from course.cli.run import PASSES_ON, WithBareWires, lab, run, run_tests
 from course.cli.terminal import StateArgument, console, fail
 from course.cli.upkeep import completion, doctor, record, spread
-from course.cli.work import check, grade, hint, start
+from course.cli.work import check, export, grade, hint, start
 from course.content.chapters import UnknownChapter, all_chapters
 from course.content.diff import changes
 from course.content.steps import find_state
@@ -117,6 +118,6 @@ app.command("test", context_settings=PASSES_ON)(run_tests)
 app.command(context_settings=PASSES_ON)(lab)
 app.command()(docs)
 app.command("diff")(show_diff)
-for command in (start, check, hint, grade, race, doctor, completion, spread, record):
+for command in (learn, start, check, hint, grade, export, race, doctor, completion, spread, record):
     app.command()(command)
 app.add_typer(bench_app, name="bench")

@@ -59,6 +59,14 @@ class Options:
     new_wires: NewWires | None = None  # what passes between the processes is shown
 
 
+class Log(Protocol):
+    """Where the lines of the processes go, and what the run itself says."""
+
+    def line(self, name: str, text: str) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
 class RunningLog:
     """One log for all processes: a time, a name and a colour in front of each line."""
 
@@ -128,9 +136,17 @@ class Page:
 class Runner:
     """The processes of one project, from their start to their end."""
 
-    def __init__(self, project: Path, options: Options) -> None:
+    def __init__(
+        self,
+        project: Path,
+        options: Options,
+        log: Log | None = None,
+        ended: Ended | None = None,
+    ) -> None:
+        """`ended` ends the run in place of signals, which reach the main thread alone."""
         self.project, self.options = project, options
-        self._log = RunningLog()
+        self._log: Log = log or RunningLog()
+        self._ended = ended
         self._page = Page(f"http://{HOST}:{options.web_port}/")
         self._processes: list[Process] = []
         self._ended_before: set[Process] = set()  # their end has been explained
@@ -151,7 +167,7 @@ class Runner:
         read_procfile(self.project)
         self._check_ports()
         with ExitStack() as stack:
-            self._signal = stack.enter_context(signals_as_flag())
+            self._signal = self._ended or stack.enter_context(signals_as_flag())
             self._guard = stack.enter_context(Guard())
             self._redis = stack.enter_context(redis_server(self._guard))
             is_ours = self._redis.is_ours
@@ -167,6 +183,19 @@ class Runner:
             finally:
                 self._log.say("ending all processes")
                 self._stop()
+
+    @property
+    def page_url(self) -> str:
+        return self._page.url
+
+    @property
+    def page_answers(self) -> bool:
+        """Has the page answered since the last start of the web process?"""
+        return self._page.answers
+
+    def exit_codes(self) -> dict[str, int | None]:
+        """Of each process that was started, by name; None while it runs."""
+        return {process.name: process.exit_code for process in list(self._processes)}
 
     @property
     def _newsletter_url(self) -> str:
