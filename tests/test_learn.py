@@ -271,6 +271,7 @@ def other_server(folder: Path) -> Iterator[str]:
 # Judging.
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 def test_save_is_judged_and_a_new_one_ends_the_old(project: Path, site: Path) -> None:
     """Red, then green; what a judgement finds after a new save is never shown as new."""
@@ -358,6 +359,7 @@ def test_later_step_is_not_green_by_an_older_save(
     assert [step.state for step in steps] == ["green", "red", *["not yet"] * 6]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(90)
 def test_ctrl_c_leaves_nothing(project: Path, site: Path) -> None:
     """In the middle of a judgement and a run: no process, no folder."""
