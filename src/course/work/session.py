@@ -127,7 +127,7 @@ class Check:
         self.numbers = {idea.key: number for number, idea in enumerate(ideas)}
         self.waiting = list(ideas)  # those that no lane has been given
         self.limit = len(ideas)  # the number of the first idea that failed
-        self.told = 0  # how many decisions on_decided has heard of
+        self.reported = 0  # how many decisions on_decided has heard of
         self.lanes: list[Lane] = []
         self.later: list[Kind] = []  # lanes that are started after the first answer
         self.selector = DefaultSelector()
@@ -236,10 +236,10 @@ class Check:
             self.tell()
 
     def tell(self, even_not_reached: bool = False) -> None:
-        for decision in self.result.decisions[self.told :]:
+        for decision in self.result.decisions[self.reported :]:
             if decision.state == NOT_REACHED and not even_not_reached:
                 return
-            self.told += 1
+            self.reported += 1
             self.on_decided(decision)
 
     def end_what_takes_too_long(self) -> None:
