@@ -29,7 +29,9 @@ PLACES = [
     "src/course/cli/*.py",
     "src/course/content/*.py",
     "src/course/content/*/*.toml",
+    "src/course/learn/*.py",
     "src/course/site/*.py",
+    "src/course/work/*.py",
 ]
 GENERATED = {"docs/print.md"}
 PAGES = [

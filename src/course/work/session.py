@@ -67,7 +67,7 @@ def check(
 
     `on_decided` hears of them in their order, whatever the order in which they were judged; those
     named in `first`, which failed the last time, are judged before the others. `on_judged` hears of
-    each as soon as it is judged. The project is kept within limits, whoever wrote it: see
+    each as soon as it is judged. The project is kept within limits, no matter who wrote it: see
     processes/limits.py. With wires, a failure has what passed between the processes last.
 
     `on_judged` is for who waits for the first answer: until that has come, there is one lane.
