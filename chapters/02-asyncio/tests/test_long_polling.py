@@ -85,7 +85,7 @@ def test_answer_without_wait_comes_at_once(project: RunningProject) -> None:
         seconds < 1.5,
         "an answer at once",
         f"one after {seconds:.1f} s",
-        usually="the view waits although the request does not ask for it, or something blocks the event loop",
+        usually="the view waits unasked, or something blocks the event loop",
         look_at=VIEWS,
     )
 

@@ -79,7 +79,7 @@ class RunningProject(LaunchedProject):
             raise NotAsExpected(
                 f"an answer to GET /task_status/{{task_id}} within {STATUS_LIMIT:g} s",
                 "none",
-                "the view waits although the request does not ask for it, or something blocks the web process",
+                "the view waits unasked, or something blocks the web process",
                 SUBSCRIPTION_VIEWS,
             ) from None
         expect(

@@ -94,7 +94,7 @@ def check(
             result.problem = f"The project was ended. {watcher.problem}"
     except OSError as error:
         if error.errno in (errno.EPIPE, errno.EIO):
-            raise  # nobody reads what is printed any more
+            raise  # no one reads what is printed any more
         result.problem = (
             f"The check's folder for temporary files is gone, or cannot be written to: {error}. "
             "Code of the project may have deleted it; TMPDIR names another place."
