@@ -46,22 +46,34 @@ def processes_in(folder: Path) -> list[str]:
 def test_student_fails_is_helped_and_goes_on(tmp_path: Path) -> None:
     """start, check, hint, hint: the first new idea fails, in words to go on from."""
     work = tmp_path / "work"
-    start(find_chapter("02"), work=work)
-    done = course("check", "02", "--project", work)
+    start(find_chapter("01"), work=work)
+    done = course("check", "01", "--project", work)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✓ The project starts" in done.stdout
-    assert "✗ With ?wait=20 the answer waits for the task's end" in done.stdout
-    for label in ("expected:", "seen:", "because:", "look at:", "./course hint 02"):
+    assert "✗ The answer to a subscription does not wait for the task.  01.1" in done.stdout
+    for label in ("expected:", "seen:", "because:", "look at:", "./course hint 01"):
         assert label in done.stdout
     assert "(not reached)" in done.stdout
-    assert " new ideas hold; " in done.stdout
-    assert "from earlier chapters hold" in done.stdout
+    assert "2 of 27 ideas hold" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     state = json.loads((work / STATE).read_text())
-    assert state["chapters"]["02"]["first_failed"] == "test_answer_waits_for_the_end"
-    assert len(state["chapters"]["02"]["passed"]) > 15
-    assert "Hint 1 of 3" in course("hint", "02", "--project", work).stdout
-    assert "Hint 2 of 3" in course("hint", "02", "--project", work).stdout
+    assert state["chapters"]["01"]["first_failed"] == "test_subscription_is_accepted_at_once"
+    assert list(state["chapters"]["01"]["passed"]) == ["test_project_starts", "test_page_is_served"]
+    assert "Hint 1 of 3" in course("hint", "01", "--project", work).stdout
+    assert "Hint 2 of 3" in course("hint", "01", "--project", work).stdout
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(120)
+def test_what_is_given_is_folded(tmp_path: Path) -> None:
+    """What holds from earlier chapters is a line, and counted apart from what is new."""
+    start(find_chapter("02"), work=tmp_path / "work")
+    done = course("check", "02", "--project", tmp_path / "work")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "✗ With ?wait=20 the answer waits for the task's end" in done.stdout
+    assert "comes soon after it.  02.1" in done.stdout  # the step that brings the idea
+    assert "ideas from earlier chapters hold" in done.stdout
+    assert "0 of 9 new ideas hold; " in done.stdout
 
 
 @pytest.mark.thorough

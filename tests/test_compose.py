@@ -338,6 +338,16 @@ def test_page_over_tls(stack: Stack, page: Page, troubles: list[str]) -> None:
 
 @needs_hosts
 @pytest.mark.timeout(300)
+def test_operators_pages_are_closed(stack: Stack) -> None:
+    """nginx passes /metrics, /readyz and /healthz on to nobody."""
+    for path in ("metrics", "readyz", "healthz"):
+        command = ["curl", "-ksSo", os.devnull, "-w", "%{http_code}", f"{stack.url}/{path}"]
+        done = subprocess.run(command, check=True, timeout=10, capture_output=True, text=True)
+        assert done.stdout == "404", path
+
+
+@needs_hosts
+@pytest.mark.timeout(300)
 def test_web_sees_the_browsers_address(stack: Stack) -> None:
     """The limits for each client count the browser's address, and nobody can feign another."""
     browser = f'{stack.nginx_host.address.rpartition(".")[0]}.254:0 - "GET /task_status/'

@@ -75,7 +75,14 @@ def text_of(process: Process) -> str:
     return "\n".join(process.lines)
 
 
-@pytest.mark.parametrize("number", ENDING)
+# The other two come from a terminal: test_end_of_the_terminal_ends_everything.
+QUICK = (signal.SIGINT, signal.SIGTERM)
+RARE = [
+    pytest.param(number, marks=pytest.mark.thorough) for number in ENDING if number not in QUICK
+]
+
+
+@pytest.mark.parametrize("number", [*QUICK, *RARE])
 def test_signal_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
     """The page answers; a signal then leaves no process, no port and no file."""
     web, newsletter = free_port(), free_port()

@@ -98,6 +98,18 @@ def test_progress_is_kept(tmp_path: Path) -> None:
     assert "2 ideas" in Progress.read(tmp_path).summary(chapter)
 
 
+def test_trying_something_out_does_not_undo_what_is_done(tmp_path: Path) -> None:
+    """A chapter that has passed as a whole stays done; a step that passes does not make it so."""
+    chapter = find_chapter("02")
+    Progress.read(tmp_path).note(find_state("02.1"), ["a"], {})
+    assert not Progress.read(tmp_path).is_done(chapter)
+    Progress.read(tmp_path).note(chapter, ["a", "b"], {})
+    Progress.read(tmp_path).note(chapter, ["a"], {"b": "why"})
+    assert Progress.read(tmp_path).is_done(chapter)
+    assert "all 2 ideas" in Progress.read(tmp_path).summary(chapter)
+    assert Progress.read(tmp_path).failed(chapter) == ["b"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"chapters": 7}', "\x00"])
 def test_damaged_progress_is_no_obstacle(text: str, tmp_path: Path) -> None:
     """A state file that cannot be read is moved aside, and progress begins anew."""

@@ -92,6 +92,7 @@ def test_every_idea_has_its_place(chapter: Chapter) -> None:
     assert set(keys) == {idea.key for idea in ideas_of(chapter)}
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 def test_states_start(folders: dict[str, Path]) -> None:
     """In every state the web process starts, and serves the page."""

@@ -137,6 +137,7 @@ def test_no_colour_is_respected(words: str) -> None:
     assert COLOUR.findall(output) == []
 
 
+@pytest.mark.thorough
 def test_run_respects_no_colour() -> None:
     """`run` colours its processes' names in a terminal, and does not with NO_COLOR."""
     ports = ("--port", str(free_port()), "--newsletter-port", str(free_port()))
@@ -145,6 +146,7 @@ def test_run_respects_no_colour() -> None:
     assert not COLOUR.search(in_terminal(*words, interrupt_at="The page is at", NO_COLOR="1"))
 
 
+@pytest.mark.thorough
 def test_check_respects_no_colour(tmp_path: Path) -> None:
     """`check` marks in red what fails in a terminal, and does not with NO_COLOR."""
     words = ("check", "01", "--project", str(tmp_path))

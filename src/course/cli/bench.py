@@ -56,16 +56,14 @@ def bench(
         plan = Plan(chapter_numbers(chapters), clients, task_seconds, repeats, rate, seed, idle)
         folder = writable_folder(out) if out else None
         measured = Measured()
-        is_complete = False
         steps = Steps(plan.steps())
-        with kept_when_interrupted(measured.is_worth_keeping), steps.progress:
+        with kept_when_interrupted(measured.is_worth_keeping) as kept, steps.progress:
             compare(plan, measured, steps)
-            is_complete = True
-        results = results_of(plan, measured, is_complete)
+        results = results_of(plan, measured, kept.is_complete)
         print_results(results, console)
         if folder:
             write_all(results, folder)
-        if not is_complete:
+        if not kept.is_complete:
             raise typer.Exit(INTERRUPTED)
 
 
@@ -86,16 +84,14 @@ def publishing(
         folder = writable_folder(out) if out else None
         found = PublishingCost()
         steps = Steps(1 + 3 * repeats)
-        is_complete = False
-        with kept_when_interrupted(lambda: bool(found.series)), steps.progress:
+        with kept_when_interrupted(lambda: bool(found.series)) as kept, steps.progress:
             measure_publishing(times, repeats, found, steps)
-            is_complete = True
         title = "What a message costs the worker's process: median of each series (least to most)"
         finish(title, HEADINGS, found.rows(), found.machine)
         if folder:
             tables = [(title, HEADINGS, found.rows())]
-            write_part(folder, "publishing", found.as_json(is_complete), tables)
-        if not is_complete:
+            write_part(folder, "publishing", found.as_json(kept.is_complete), tables)
+        if not kept.is_complete:
             raise typer.Exit(INTERRUPTED)
 
 
@@ -133,10 +129,8 @@ def scale(
         folder = writable_folder(out) if out else None
         found = Scale(options=web_options, wait=wait)
         steps = Steps(9 + 2 * len(wanted) + len(counts))
-        is_complete = False
-        with kept_when_interrupted(lambda: bool(found.crowds)), steps.progress:
+        with kept_when_interrupted(lambda: bool(found.crowds)) as kept, steps.progress:
             measure_scale(wanted, counts, spread, found, steps)
-            is_complete = True
         tables = [
             (
                 "Chapter 6: idle sockets, then all their tasks end",
@@ -151,8 +145,8 @@ def scale(
         for sentence in found.left_out:
             console.print(f"[yellow]Left out:[/] {sentence}", soft_wrap=True)
         if folder:
-            write_part(folder, "scale", found.as_json(is_complete), tables)
-        if not is_complete:
+            write_part(folder, "scale", found.as_json(kept.is_complete), tables)
+        if not kept.is_complete:
             raise typer.Exit(INTERRUPTED)
 
 
@@ -174,16 +168,14 @@ def wires(
         folder = writable_folder(out) if out else None
         cost = WiresCost(clients)
         steps = Steps(1 + 2 * repeats)
-        is_complete = False
-        with kept_when_interrupted(lambda: all(map(cost.medians, WAYS))), steps.progress:
+        with kept_when_interrupted(lambda: all(map(cost.medians, WAYS))) as kept, steps.progress:
             measure_wires(repeats, task_seconds, cost, steps)
-            is_complete = True
         title = f"What the tap costs, with {clients} tasks at once"
         finish(title, HEADINGS, cost.rows(), cost.machine)
         if folder:
             rows = [(title, HEADINGS, cost.rows())]
-            write_part(folder, "wires", cost.as_json(is_complete), rows)
-        if not is_complete:
+            write_part(folder, "wires", cost.as_json(kept.is_complete), rows)
+        if not kept.is_complete:
             raise typer.Exit(INTERRUPTED)
 
 

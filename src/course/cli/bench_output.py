@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,20 @@ class Steps:
         self._begun = True
 
 
+@dataclass
+class Measuring:
+    """A measurement under way."""
+
+    is_complete: bool = False
+
+
 @contextmanager
-def kept_when_interrupted(is_worth_keeping: Callable[[], bool]) -> Iterator[None]:
-    """Ctrl-C: go on with what there is, or say that there is nothing."""
+def kept_when_interrupted(is_worth_keeping: Callable[[], bool]) -> Iterator[Measuring]:
+    """Ctrl-C: go on with what there is, which is not complete, or say that there is nothing."""
+    measuring = Measuring()
     try:
-        yield
+        yield measuring
+        measuring.is_complete = True
     except KeyboardInterrupt:
         if not is_worth_keeping():
             sentence = "Interrupted before the first run had ended: nothing is kept."

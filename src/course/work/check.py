@@ -27,7 +27,7 @@ def check_once(
 ) -> Result:
     """Check the project and say what holds. In work/ the progress is kept."""
     progress = Progress.read(project)
-    lines = Lines(console, verbose)
+    lines = Lines(console, what, verbose)
     if not quiet:
         console.print(f"Checking {what.title}.\n")
     result = check(

@@ -12,7 +12,7 @@ from course.content.chapters import Chapter, all_chapters
 from course.content.exercises import Exercise, Work, exercises_of
 from course.content.ideas import START
 from course.content.printable import printable
-from course.content.steps import Step, steps_of
+from course.content.steps import Step, chapter_of, step_of_idea, steps_of
 from course.testkit.events import Failure
 from course.work.folder import WORK, shown
 from course.work.progress import STATE
@@ -29,10 +29,12 @@ MOST_CAUSES = 3  # that are explained
 LONGEST = 300  # characters of one line
 
 
-def line_of(decision: Decision) -> Text:
+def line_of(decision: Decision, step: Step | None) -> Text:
+    """The idea, how it was decided, and the step of the lesson that brings it."""
     mark, style = MARKS[decision.state]
     rest = "" if decision.state in (PASSED, FAILED) else f" ({reason(decision)})"
-    return Text.assemble((f"{mark} ", style), decision.idea.text, (rest, "dim"))
+    which = f"  {step}" if step else ""
+    return Text.assemble((f"{mark} ", style), decision.idea.text, (rest + which, "dim"))
 
 
 def reason(decision: Decision) -> str:
@@ -42,18 +44,23 @@ def reason(decision: Decision) -> str:
 class Lines:
     """A line for each idea as it is decided; one for all that hold from before."""
 
-    def __init__(self, console: Console, is_verbose: bool) -> None:
-        self.console, self.is_verbose = console, is_verbose
+    def __init__(self, console: Console, what: Work, is_verbose: bool) -> None:
+        self.console, self.what, self.is_verbose = console, what, is_verbose
         self.folded: list[Decision] = []
 
     def say(self, decision: Decision) -> None:
         if self.is_verbose or not self.folds(decision):
             self.say_folded()
-            self.console.print(line_of(decision), soft_wrap=True)
+            self.console.print(line_of(decision, self.step_of(decision)), soft_wrap=True)
         else:
             if self.folded and self.folded[0].state != decision.state:
                 self.say_folded()
             self.folded.append(decision)
+
+    def step_of(self, decision: Decision) -> Step | None:
+        if isinstance(self.what, Exercise):
+            return None
+        return step_of_idea(chapter_of(self.what), decision.idea.key)
 
     def folds(self, decision: Decision) -> bool:
         idea = decision.idea
@@ -124,14 +131,21 @@ def next_command(what: Work, where: str) -> str:
             return f"./course check {later[0].arguments}{where}"
     if isinstance(what, Step):
         later_steps = [step for step in steps_of(what.chapter) if step.number > what.number]
-        return f"./course check {later_steps[0] if later_steps else what.chapter.number}{where}"
+        if later_steps:
+            step = later_steps[0]
+            return f'"{step.name}" in {lesson_of(what.chapter)}, then ./course check {step}{where}'
+        return f"./course check {what.chapter.number}{where}"
     chapter = what.chapter if isinstance(what, Exercise) else what
     after = [one for one in all_chapters() if one.number > chapter.number]
     if after:
-        return f"read chapters/{after[0]}/README.md, then ./course check {after[0].number}{where}"
+        return f"read {lesson_of(after[0])}, then ./course check {after[0].number}{where}"
     if isinstance(what, Chapter) and (exercises := exercises_of(chapter)):
         return f"./course check {exercises[0].arguments}{where}"
     return "./course bench"
+
+
+def lesson_of(chapter: Chapter) -> str:
+    return f"docs/lessons/{chapter.number}.md"
 
 
 def by_cause(failed: list[Decision]) -> list[list[Decision]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from course.content.chapters import Chapter
 from course.content.exercises import Work, exercises_of
+from course.content.steps import Step
 
 STATE = "course-progress.json"
 
@@ -67,9 +68,8 @@ class Progress:
         return self.section(*what.place, "passed")
 
     def is_done(self, what: Work) -> bool:
-        """Did nothing fail in its last check?"""
-        own = self.section(*what.place)
-        return "checked" in own and own.get("first_failed") is None
+        """Has a check of all of it passed once? What is tried out afterwards does not undo it."""
+        return "done" in self.section(*what.place)
 
     def summary(self, chapter: Chapter) -> str:
         """How far the work is, in a few words."""
@@ -88,13 +88,12 @@ class Progress:
 
     def note(self, what: Work, passed: list[str], failed: dict[str, str]) -> None:
         """Note the outcome of a check: what passed and when, and what failed and why, in order."""
-        times = self.passed(what)
+        own, times = self.section(*what.place), self.passed(what)
         for key in passed:
             times.setdefault(key, now())
-        for key in failed:
-            times.pop(key, None)
-        own = self.section(*what.place)
         own["checked"], own["failed"] = now(), failed
         own["first_failed"] = next(iter(failed), None)
+        if not failed and not isinstance(what, Step):
+            own.setdefault("done", now())
         self.data["last_checked"] = what.arguments
         self.save()
