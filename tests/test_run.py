@@ -151,16 +151,19 @@ def test_end_of_the_terminal_ends_everything(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_kill_leaves_no_orphans(tmp_path: Path) -> None:
-    """SIGKILL cannot be caught: the guard ends what was started, and removes Redis's folder."""
+@pytest.mark.parametrize("state", ["01", "05.2"])
+def test_kill_leaves_no_orphans(state: str, tmp_path: Path) -> None:
+    """SIGKILL cannot be caught: the guard ends what was started, and removes the folders: that of
+    Redis, and the one that a step's app was made in.
+    """
     ports = ("--port", free_port(), "--newsletter-port", free_port())
-    with course_run("01", *ports, TMPDIR=str(tmp_path)) as process:
+    with course_run(state, *ports, TMPDIR=str(tmp_path)) as process:
         assert wait_for(lambda: "The page is at" in text_of(process), 30), text_of(process)
         members = family(process)
         assert len(members) >= 4
         os.kill(process.pid, signal.SIGKILL)
         assert wait_for(lambda: gone(members), 10), commands_of(members)
-        assert list(tmp_path.iterdir()) == []
+        assert wait_for(lambda: list(tmp_path.iterdir()) == [], 2), list(tmp_path.iterdir())
 
 
 @pytest.mark.thorough

@@ -18,7 +18,7 @@ from course.processes import HOST, Process, free_port, wait_for
 from course.processes.saves import SourceFilter
 from course.processes.tree import is_alive, relatives
 from course.work import folder as work
-from course.work.folder import WorkProblem, project_to_run
+from course.work.folder import ProjectToRun, WorkProblem, project_to_run
 
 
 class Run:
@@ -144,7 +144,7 @@ def test_sources_are_watched(path: str, is_source: bool) -> None:
     assert SourceFilter()(Change.modified, f"/somewhere/{path}") is is_source
 
 
-def meant_by(argument: str | None) -> tuple[Path, bool]:
+def meant_by(argument: str | None) -> ProjectToRun:
     with project_to_run(argument) as meant:
         return meant
 
@@ -153,14 +153,14 @@ def test_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A chapter, `work`, or a folder; without any, work/ for who is in it, else chapter 5."""
     monkeypatch.setattr(work, "WORK", tmp_path / "work")
     monkeypatch.chdir(tmp_path)
-    last = (CHAPTERS / "05-celery-signals", True)
+    last = (CHAPTERS / "05-celery-signals", True, False)
     assert meant_by(None) == last
-    assert meant_by("1") == (CHAPTERS / "01-polling", True)
+    assert meant_by("1") == (CHAPTERS / "01-polling", True, False)
     with pytest.raises(WorkProblem, match="There is no work/ yet"):
         meant_by("work")
 
     copy_app(CHAPTERS / "01-polling", tmp_path / "work", [])
-    mine = (tmp_path / "work", False)
+    mine = (tmp_path / "work", False, False)
     assert meant_by("work") == mine
     assert meant_by(str(tmp_path / "work")) == mine
     assert meant_by(None) == last
@@ -168,7 +168,7 @@ def test_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert meant_by(None) == mine
     assert meant_by("..") == mine
     monkeypatch.chdir(ROOT)
-    assert meant_by("chapters/01-polling") == (CHAPTERS / "01-polling", True)
+    assert meant_by("chapters/01-polling") == (CHAPTERS / "01-polling", True, False)
 
 
 def test_folder_without_a_procfile_is_named(tmp_path: Path) -> None:

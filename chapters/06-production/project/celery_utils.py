@@ -8,6 +8,7 @@ from celery import Celery, states
 from celery.signals import celeryd_init, task_failure, task_postrun, task_revoked
 from pydantic import BaseModel
 
+from project.broker import use_patient_transports
 from project.config import settings
 from project.results import patient_backend
 
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def create_celery() -> Celery:
+    use_patient_transports()
     celery = Celery(
         "project",
         broker=settings.celery_broker_url,
@@ -45,6 +47,9 @@ def create_celery() -> Celery:
         # While Redis is away, a request gets its error within 3 seconds, not after 20 tries.
         task_publish_retry=False,
         broker_connection_timeout=1,
+        # A Redis that refuses to write (it is full, a replica, cannot save) is like one that is
+        # away: the worker connects again. Otherwise it would end.
+        broker_channel_error_retry=True,
         broker_transport_options=transport_options(),
         result_backend_transport_options={"master_name": settings.sentinel_master},
         redis_socket_connect_timeout=TIME_LIMITS["socket_connect_timeout"],

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.thorough
 
 SECURITY = "project/security.py"
 VIEWS = "project/ws/views.py"
+PROTOCOL = "project/ws/protocol.py"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -55,6 +56,43 @@ def test_socket_only_speaks(project: RunningProject, frames: list[str | bytes]) 
         expect("the close code", follower.close_code(), 1008, look_at=VIEWS)
     grown = memory().rss - before
     expect_that(grown < 20_000_000, "less than 20 MB more", f"{grown:,} bytes")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"\x81\x81\0\0\0\0\xff", b"\xc1\x83\0\0\0\0abc", b"\x83\x80\0\0\0\0", b"\x81\x01a"],
+    ids=["no UTF-8", "reserved bit", "reserved opcode", "not masked"],
+)
+def test_frame_that_is_none_leaves_no_traceback(project: RunningProject, frame: bytes) -> None:
+    """Two hundred clients break the protocol as the first frame is sent: the log stays clean."""
+    web = project.web
+    start = len(web.process.lines)
+    handshake = (
+        f"GET /ws/task_status/{project.pending_task()} HTTP/1.1\r\nHost: {web.host}:{web.port}\r\n"
+        f"Origin: {web.origin}\r\nCookie: {project.cookie_header['Cookie']}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: {'A' * 22}==\r\n\r\n"
+    )
+
+    async def one(number: int) -> None:
+        reader, writer = await asyncio.open_connection(web.host, web.port)
+        writer.write(handshake.encode())
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        await asyncio.sleep(number % 25 / 8000)  # the first frame is sent within these 3 ms
+        writer.write(frame)
+        received = b"-"
+        while received and b"\x88" not in received:  # a close frame, or the end
+            received = await asyncio.wait_for(reader.read(1000), 10)
+        writer.close()
+
+    async def crowd() -> None:
+        for _ in range(8):
+            await asyncio.gather(*(one(number) for number in range(25)))
+
+    run_async(crowd)
+    written = "\n".join(web.process.lines[start:])
+    for trouble in ("Traceback", "never retrieved"):
+        expect_that(trouble not in written, "no error in the log", written[-800:], look_at=PROTOCOL)
 
 
 def test_large_frame_is_refused(project: RunningProject) -> None:

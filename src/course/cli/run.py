@@ -84,11 +84,11 @@ def run(
 
         new_wires = partial(shown_wires, wires)
     try:
-        with project_to_run(project) as (folder, is_ours):
-            watches = not is_ours if watch is None else watch
-            code = Runner(
-                folder, Options(port, newsletter_port, open_page, watches, new_wires)
-            ).run()
+        with project_to_run(project) as meant:
+            watches = not meant.is_ours if watch is None else watch
+            made = meant.folder.parent if meant.is_temporary else None
+            options = Options(port, newsletter_port, open_page, watches, new_wires, made)
+            code = Runner(meant.folder, options).run()
     except (UnknownChapter, WorkProblem, ProjectProblem, RedisProblem) as problem:
         raise fail(problem) from None
     raise typer.Exit(code)

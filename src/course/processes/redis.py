@@ -49,19 +49,19 @@ class Redis:
             self._guard.folder(folder)
         return folder
 
-    def start(self) -> Self:
+    def start(self, *options: str, limit: float = 10) -> Self:
         """Start it, again if it was killed. Returns when it answers; raises RedisProblem."""
         if self.is_ours:
             command = [get_binary_path(), "--bind", HOST, "--port", str(self.port)]
             command += ["--dir", self._folder, "--save", "", "--loglevel", "warning"]
             # Its title would be written over its environment, by which what a test left is found.
-            command += ["--set-proc-title", "no"]
+            command += ["--set-proc-title", "no", *options]
             self._popen = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, start_new_session=True
             )
             if self._guard:
                 self._guard.group(self._popen.pid)
-        if not wait_for(self.answers, limit=10 if self.is_ours else 2):
+        if not wait_for(self.answers, limit=limit if self.is_ours else 2):
             self.stop()
             raise RedisProblem(f"No Redis answers at {self._address()}.")
         return self

@@ -57,6 +57,7 @@ class Options:
     opens_page: bool = True
     watches: bool = False  # restart on each save
     new_wires: NewWires | None = None  # what passes between the processes is shown
+    made_folder: Path | None = None  # for this run; to be removed even if this process is killed
 
 
 class Log(Protocol):
@@ -169,6 +170,8 @@ class Runner:
         with ExitStack() as stack:
             self._signal = self._ended or stack.enter_context(signals_as_flag())
             self._guard = stack.enter_context(Guard())
+            if self.options.made_folder:
+                self._guard.folder(self.options.made_folder)
             self._redis = stack.enter_context(redis_server(self._guard))
             is_ours = self._redis.is_ours
             self._log.say(f"Redis at {self._redis.url}" if is_ours else "Redis at REDIS_URL")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from course.content.chapters import CHAPTERS, ROOT, UnknownChapter
 from course.content.printable import printable
@@ -23,6 +24,12 @@ from course.work.progress import Progress, now
 
 WORK = ROOT / "work"
 DEFAULT_CHAPTER = "05"  # the finished app
+
+
+class ProjectToRun(NamedTuple):
+    folder: Path
+    is_ours: bool  # the course's own, not the reader's
+    is_temporary: bool = False  # made for this run, in a folder that goes with it
 
 
 class WorkProblem(Exception):
@@ -83,8 +90,8 @@ def shown(path: Path) -> str:
 
 
 @contextmanager
-def project_to_run(given: str | None) -> Iterator[tuple[Path, bool]]:
-    """The folder that `./course run` means, and whether it is the course's own.
+def project_to_run(given: str | None) -> Iterator[ProjectToRun]:
+    """The folder that `./course run` means.
 
     `given` is a chapter, a step, `work` or a folder. None: work/ inside it, elsewhere the finished
     app. Raises UnknownChapter or WorkProblem.
@@ -92,7 +99,7 @@ def project_to_run(given: str | None) -> Iterator[tuple[Path, bool]]:
     if given is None and Path.cwd().is_relative_to(WORK.resolve()):
         given = "work"
     if given == "work":
-        yield project_folder(None), False
+        yield ProjectToRun(project_folder(None), is_ours=False)
         return
     folder = Path(given or "").expanduser().resolve()
     try:
@@ -102,14 +109,14 @@ def project_to_run(given: str | None) -> Iterator[tuple[Path, bool]]:
             raise UnknownChapter(f"{unknown} Nor is {given} a folder with a project.") from None
     else:
         with folder_of(state) as made:
-            yield made, True
+            yield ProjectToRun(made, is_ours=True, is_temporary=isinstance(state, Step))
         return
     if not (folder / "Procfile").is_file():
         raise WorkProblem(
             f"{shown(folder)} has no Procfile, which names a project's processes. "
             "./course start 01 makes a project that has one, in work/."
         )
-    yield folder, folder.parent == CHAPTERS
+    yield ProjectToRun(folder, is_ours=folder.parent == CHAPTERS)
 
 
 def project_folder(given: Path | None) -> Path:

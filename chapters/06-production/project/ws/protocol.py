@@ -5,8 +5,9 @@ Named in the Procfile: uvicorn --ws project.ws.protocol:BoundedProtocol
 
 import asyncio
 import socket
-from typing import cast
+from typing import Any, cast
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MOST_UNSENT = 16_384  # bytes a socket
@@ -34,3 +35,14 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         super().resume_writing()
         if not self.read_paused and not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def send_receive_event_to_app(self) -> None:
+        """Whatever a client sends is refused. uvicorn logs a traceback of text that is no UTF-8."""
+        self.curr_msg_data_type = "bytes"
+        super().send_receive_event_to_app()
+
+    async def send(self, message: Any) -> None:
+        """A connection that is closed, as the client broke the protocol, is one that has left."""
+        if self.handshake_complete and self.close_sent:
+            raise ClientDisconnected
+        await super().send(message)
