@@ -248,7 +248,7 @@ def test_notebook_asks_before_it_tells(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stem", [pytest.param(s, marks=pytest.mark.xdist_group(s)) for s in ANSWERS]
+    "stem", [pytest.param(s, marks=pytest.mark.xdist_group(f"{s}.ipynb")) for s in ANSWERS]
 )
 def test_readers_cells_are_judged(stem: str) -> None:
     """Three cells are the reader's: not right as they come, and right with an answer."""

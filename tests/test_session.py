@@ -67,6 +67,17 @@ def test_every_idea_has_a_lane() -> None:
         assert Kind.for_ideas(ideas, 3)[:2] == [Kind.MAIN, Kind.PAGE]
 
 
+def test_who_waits_for_the_first_answer_hears_of_each_at_once() -> None:
+    """`on_judged` is called in the order of the answers, `on_decided` in that of the ideas."""
+    heard: list[Decision] = []
+    judged: list[Decision] = []
+    check = a_check(heard, on_judged=judged.append)
+    for number in (2, 0, 1):
+        check.decide(IDEAS[number].key, PASSED)
+    assert [IDEAS.index(decision.idea) for decision in judged] == [2, 0, 1]
+    assert [IDEAS.index(decision.idea) for decision in heard] == [0, 1, 2]
+
+
 def test_what_failed_last_time_is_judged_first() -> None:
     """A lane's first idea is one that failed in the last check, then the first of its own."""
     last = [idea for idea in Kind.MAIN.order(IDEAS) if idea.needs_project][5].key

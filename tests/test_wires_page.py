@@ -126,11 +126,14 @@ def test_page_shows_one_task(page: BrowserPage, tmp_path: Path) -> None:
         page.get_by_text("The same as a table").click()
         expect_page(page.locator("#table-rows")).to_contain_text("UNSUBSCRIBE")
         cells = page.locator("#table-rows tr td:nth-child(5)").all_inner_texts()
-        wanted = ["POST /subscriptions", "LPUSH", "202", "(upgrade)", "101", "SUBSCRIBE", "frame"]
-        wanted += ["POST /subscribers", "201", "PUBLISH", "message on", "frame SUCCESS", "close"]
-        left = iter(cells)
-        for want in wanted:
-            assert any(want in cell for cell in left), (want, cells)
+        end = ["PUBLISH", "message on", "frame SUCCESS", "close"]
+        for wanted in (  # the page and the worker go their own ways until the task ends
+            ["POST /subscriptions", "LPUSH", "202", "(upgrade)", "101", "SUBSCRIBE", "frame", *end],
+            ["POST /subscriptions", "LPUSH", "POST /subscribers", "201", *end],
+        ):
+            left = iter(cells)
+            for want in wanted:
+                assert any(want in cell for cell in left), (want, cells)
         page.get_by_text("The same as a table").click()
         drawn = page.locator("#picture .event text")
         expect_page(drawn.filter(has_text="PUBLISH")).to_have_count(1)

@@ -94,7 +94,7 @@ def test_page_goes_on_when_the_server_was_away(
 
 
 def test_each_question_costs_a_lookup(project: RunningProject) -> None:
-    """What is still wrong: every question is a request, and a look-up in Redis."""
+    """What is still wrong: every poll is a request, and a query of Redis."""
     task_id = project.subscribe("slow+0.2@example.com")
     project.until_final(task_id)
     with project.watch_lookups(task_id) as lookups:
@@ -102,7 +102,7 @@ def test_each_question_costs_a_lookup(project: RunningProject) -> None:
             project.status(task_id)
         asked = lookups()
     expect(
-        "the look-ups in Redis for ten questions",
+        "the queries of Redis for ten polls",
         asked,
         10,
         usually="the view keeps answers, or makes an AsyncResult more than once for each",

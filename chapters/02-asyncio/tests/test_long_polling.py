@@ -64,7 +64,7 @@ def test_answer_waits_for_the_end(project: RunningProject) -> None:
 
 
 def test_answer_waits_no_longer_than_asked(project: RunningProject) -> None:
-    """Without news the answer comes when the wait is over."""
+    """Without a change the answer comes when the wait is over."""
     state, seconds = long_poll(project, str(uuid.uuid4()), wait=1, within=4)
     expect("the state of an unknown task", state, "PENDING")
     expect_that(
@@ -85,7 +85,7 @@ def test_answer_without_wait_comes_at_once(project: RunningProject) -> None:
         seconds < 1.5,
         "an answer at once",
         f"one after {seconds:.1f} s",
-        usually="the view waits although nobody asked it to, or something blocks the event loop",
+        usually="the view waits unasked, or something blocks the event loop",
         look_at=VIEWS,
     )
 
@@ -146,7 +146,7 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
         f"the states that {WAITERS} waiters learn",
         set(states),
         {"SUCCESS"},
-        usually="the wait ends without news before the task does: the waiters block each other",
+        usually="the wait ends without a change before the task does: the waiters block each other",
         look_at=VIEWS,
     )
     expect_that(
@@ -209,7 +209,7 @@ def test_client_that_gives_up_costs_nothing(project: RunningProject) -> None:
     project.expect_lookups_to_stop(
         "clients that gave up",
         within=4,
-        usually="nobody tells the view that its client is gone: "
+        usually="the view does not learn that its client is gone: "
         "ask request.is_disconnected() before each look",
         look_at=VIEWS,
     )

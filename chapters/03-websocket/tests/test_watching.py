@@ -30,7 +30,7 @@ def test_every_change_is_pushed(project: RunningProject) -> None:
 
 
 def test_watching_stops_when_the_client_leaves(project: RunningProject) -> None:
-    """When 50 clients have come and gone, nobody looks anything up for them."""
+    """When 50 clients have come and gone, nothing is queried for them."""
 
     async def come_and_go(number: int) -> None:
         async with await project.open_socket(str(uuid.uuid4())) as socket:
@@ -51,7 +51,7 @@ def test_watching_stops_when_the_client_leaves(project: RunningProject) -> None:
 
 
 def test_lookups_grow_with_clients(project: RunningProject) -> None:
-    """What is still wrong: look-ups grow with clients and time, on every web process."""
+    """What is still wrong: queries grow with clients and time, on every web process."""
     webs = [project.web, project.another_web()]
 
     async def lookups_for(clients: int) -> int:
@@ -67,15 +67,15 @@ def test_lookups_grow_with_clients(project: RunningProject) -> None:
     many = run_async(lambda: lookups_for(20))
     expect_that(
         many > 4 * max(few, 1),
-        "about ten times the look-ups for ten times the clients",
+        "about ten times the queries for ten times the clients",
         f"{few} a second for 2 clients, {many} a second for 20",
-        usually="this chapter's server looks the state up for each client, again and again",
+        usually="this chapter's server queries the state for each client, again and again",
         look_at=VIEWS,
     )
 
 
 def test_raw_asgi_speaks_first(folder: Path) -> None:
-    """raw_asgi.py: a page and a WebSocket with no framework; the server speaks unasked."""
+    """raw_asgi.py: a page and a WebSocket with no framework; the server sends unasked."""
     port = free_port()
     command = f"uvicorn raw_asgi:app --port {port}"
     process = Process("raw_asgi", command, folder, project_environment())

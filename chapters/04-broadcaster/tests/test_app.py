@@ -97,7 +97,7 @@ def test_unusual_body_is_refused(project: RunningProject, body: bytes) -> None:
 
 
 def test_unknown_task_is_pending(project: RunningProject) -> None:
-    """A task nobody has started is PENDING: Celery cannot tell it from one that waits."""
+    """A task that was never started is PENDING: Celery cannot tell it from one that waits."""
     status = project.status(str(uuid.uuid4()))
     expect("the state of an unknown task", status["state"], "PENDING", look_at=CELERY)
 

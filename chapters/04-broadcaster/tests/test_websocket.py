@@ -30,7 +30,7 @@ def test_first_state_comes_at_once(project: RunningProject) -> None:
     # About a task that was never started no message will ever come.
     with project.follow(project.pending_task()) as follower:
         first = follower.next(within=0.8, usually=NO_QUERY)
-        expect("the state of a task that nobody has started", first["state"], "PENDING")
+        expect("the state of a task that was never started", first["state"], "PENDING")
     task_id = project.subscribe("slow+0.5@example.com")
     with project.follow(task_id) as follower:
         first = follower.next(within=0.8, usually=NO_QUERY)

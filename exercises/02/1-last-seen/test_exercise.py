@@ -46,7 +46,7 @@ def test_missed_change_is_told_at_once(project: RunningProject) -> None:
     until_state(project, task_id, "RETRY")
     state, seconds = ask(project, task_id, wait=5, state="STARTED")
     expect(
-        "the state that is told to a client that has seen STARTED",
+        "the state that is sent to a client that has seen STARTED",
         state,
         "RETRY",
         usually="the view compares with the state at the request's begin, not with `state`",
@@ -63,7 +63,7 @@ def test_missed_change_is_told_at_once(project: RunningProject) -> None:
 
 
 def test_what_was_seen_is_no_news(project: RunningProject) -> None:
-    """A state that the client has seen is not told again: the answer waits for the next one."""
+    """A state that the client has seen is not sent again: the answer waits for the next one."""
     task_id = project.subscribe("slow+1@example.com")
     until_state(project, task_id, "STARTED")
     state, _ = ask(project, task_id, wait=8, state="STARTED")

@@ -69,7 +69,7 @@ def test_first_end_is_answered(project: RunningProject) -> None:
 
 
 def test_wait_has_an_end(project: RunningProject) -> None:
-    """Without news the answer comes when the wait is over, and the page is served meanwhile."""
+    """Without a change the answer comes when the wait is over, and the page is served meanwhile."""
     url, ids = f"{project.url}/task_statuses", [str(uuid.uuid4()) for _ in range(20)]
 
     async def crowd() -> tuple[float, float]:

@@ -54,7 +54,7 @@ def statuses_in(answer: httpx.Response) -> Iterator[dict[str, Any]]:
 
 
 def test_first_event_comes_at_once(project: RunningProject) -> None:
-    """The first event comes at once, with the state of now, although the answer goes on."""
+    """The first event comes at once, with the current state, although the answer goes on."""
     start = time.monotonic()
     task_id = str(uuid.uuid4())
     with stream(project, task_id) as statuses:
@@ -91,7 +91,7 @@ def test_client_that_leaves_costs_nothing(project: RunningProject) -> None:
         "clients that left",
         within=3,
         usually="something catches the cancellation and goes on, or the looking is a task "
-        "of its own that nobody cancels",
+        "of its own that is never cancelled",
         look_at=VIEWS,
     )
 

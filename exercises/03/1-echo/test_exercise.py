@@ -24,7 +24,7 @@ def echo(project: RunningProject) -> Iterator[ClientConnection]:
         raise NotAsExpected(
             "the handshake at /ws/echo is accepted",
             f"HTTP {refused.response.status_code}",
-            "there is no WebSocket at that path (the server says 403 to that, too)",
+            "there is no WebSocket at that path (the server answers 403 to that, too)",
             VIEWS,
         ) from None
     with connection:

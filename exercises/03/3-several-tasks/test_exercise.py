@@ -25,7 +25,7 @@ def follow(follower: Follower, task_id: str) -> None:
 
 
 def test_each_task_is_told_at_once(project: RunningProject) -> None:
-    """The state of now comes at once for each task that is named, whenever it is named."""
+    """The current state comes at once for each task that is named, whenever it is named."""
     with socket(project) as follower:
         for _ in range(3):
             task_id = str(uuid.uuid4())
@@ -36,14 +36,14 @@ def test_each_task_is_told_at_once(project: RunningProject) -> None:
 
 
 def test_ends_come_as_they_come(project: RunningProject) -> None:
-    """The quick task's end is told before the slow one's, on one socket, and it stays open."""
+    """The quick task's end is sent before the slow one's, on one socket, and it stays open."""
     slow, quick = (project.subscribe(f"slow+{n}@example.com") for n in (2, 0.8))
     with socket(project) as follower:
         follow(follower, slow)
         follow(follower, quick)
         ends = [follower.until_final(within=4) for _ in range(2)]
         expect(
-            "the tasks whose end is told, in order",
+            "the tasks whose end is sent, in order",
             [end["task_id"] for end in ends],
             [quick, slow],
             usually="the view follows one task to its end before it receives the next message",
@@ -57,7 +57,7 @@ def test_ends_come_as_they_come(project: RunningProject) -> None:
             "the task in the next frame",
             after["task_id"],
             third,
-            usually="a task that is named twice is told twice",
+            usually="a task that is named twice is sent twice",
             look_at=VIEWS,
         )
         told = [(frame["task_id"], frame["state"]) for frame in follower.received]

@@ -104,7 +104,7 @@ def test_page_shows_a_bar(project: RunningProject, page: Page) -> None:
     expect_page(page.get_by_role("status")).to_contain_text("a quarter")
     expect_that(
         bar.count() == 1 and bar.is_visible(),
-        "a <progress> element, visible when a per cent was told",
+        "a <progress> element, visible when a per cent was published",
         f"{bar.count()} of them, hidden" if bar.count() else "none",
         usually="it is not in index.html, or stays hidden",
         look_at=STATUS,

@@ -52,19 +52,19 @@ def heard(connection: ClientConnection, web: Web, text: str) -> Any:
         "a frame for one of six announcements",
         "none within 3 s",
         "it is published to another channel than the view subscribes to, or only said to the "
-        "sockets of the web process that was told",
+        "sockets of the web process that was notified",
         VIEWS,
     )
 
 
 def test_everybody_hears(project: RunningProject) -> None:
-    """What one web process is told, the clients of every web process hear."""
+    """What is posted to one web process, the clients of every web process receive."""
     webs = [project.web, project.another_web()]
     with ExitStack() as stack:
         for told in webs:
             for listener in webs:
                 connection = stack.enter_context(listening(listener))
-                text = f"told to {told.port}, heard at {listener.port}"
+                text = f"posted to {told.port}, received at {listener.port}"
                 expect("the frame", heard(connection, told, text), {"text": text}, look_at=VIEWS)
 
 
@@ -86,7 +86,7 @@ def test_other_sites_are_refused(project: RunningProject) -> None:
 
 
 def test_listeners_that_leave_leave_nothing(project: RunningProject) -> None:
-    """When the listeners have left, politely or not, nobody is subscribed for them."""
+    """When the listeners have left, politely or not, no subscription for them stays."""
     before = project.channels()
     web = project.another_web()
     with ExitStack() as stack:

@@ -15,7 +15,7 @@ PAGE = "project/subscriptions/static/page.js"
 
 @pytest.fixture
 def patient_web(project: RunningProject) -> Web:
-    """A web process that hardly ever looks at the state by itself: it must be told."""
+    """A web process that hardly ever polls: it depends on messages."""
     return project.web_with(WS_FALLBACK_POLL_SECONDS="60")
 
 
@@ -35,7 +35,7 @@ def cancel(project: RunningProject, task_id: str) -> None:
 
 
 def test_running_task_is_cancelled(project: RunningProject, patient_web: Web) -> None:
-    """A task that runs is ended, its followers are told, and the worker goes on."""
+    """A task that runs is ended, its followers are notified, and the worker goes on."""
     task_id = project.subscribe("slow+9@example.com")
     eventually(
         lambda: project.status(task_id)["state"], lambda s: s == "STARTED", "it starts", within=5
@@ -52,13 +52,13 @@ def test_running_task_is_cancelled(project: RunningProject, patient_web: Web) ->
 
 
 def test_waiting_task_is_cancelled(project: RunningProject, patient_web: Web) -> None:
-    """A task that waits for a worker is never begun, and its followers are told."""
+    """A task that waits for a worker is never begun, and its followers are notified."""
     running = [project.subscribe("slow+1.2@example.com") for _ in range(2)]
     waiting = project.subscribe("slow+0.1@example.com")
     with project.follow(waiting, patient_web) as follower:
         expect("the state of a task that waits", follower.next()["state"], "PENDING")
         cancel(project, waiting)
-        last = follower.until_final(within=6, usually="the worker is not told of it: revoke()")
+        last = follower.until_final(within=6, usually="the worker does not learn of it: revoke()")
         expect("the last state", last["state"], "REVOKED", look_at=VIEWS)
     for task_id in running:
         expect("the others' state", project.until_final(task_id)["state"], "SUCCESS")

@@ -45,7 +45,7 @@ def told(connection: ClientConnection, number: int, within: float) -> dict[str, 
 
 
 def test_every_end_is_told(project: RunningProject) -> None:
-    """The end of each task is told, at every web process, with its id and its state alone."""
+    """The end of each task is sent, at every web process, with its id and its state alone."""
     other = project.another_web()
     with listening(project.web) as here, listening(other) as there:
         good = project.subscribe("slow+0.6@example.com")
@@ -69,7 +69,7 @@ def test_other_sites_are_refused(project: RunningProject) -> None:
 
 
 def test_listeners_that_leave_leave_nothing(project: RunningProject) -> None:
-    """When the listeners have left, politely or not, nobody is subscribed for them."""
+    """When the listeners have left, politely or not, no subscription for them stays."""
     before = project.channels()
     with ExitStack() as stack:
         connections = [stack.enter_context(listening(project.web)) for _ in range(10)]

@@ -1,4 +1,4 @@
-"""Chapter 5, exercise 3: the client is told when its task starts."""
+"""Chapter 5, exercise 3: the client is notified when its task starts."""
 
 import time
 import uuid
@@ -14,7 +14,7 @@ CELERY = "project/celery_utils.py"
 
 @pytest.fixture
 def patient_web(project: RunningProject) -> Web:
-    """A web process that hardly ever looks at the state by itself: it must be told."""
+    """A web process that hardly ever polls: it depends on messages."""
     return project.web_with(WS_FALLBACK_POLL_SECONDS="60")
 
 
@@ -30,7 +30,7 @@ def task_that_waits(project: RunningProject, web: Web, email: str) -> Iterator[F
 
 
 def test_start_is_told_at_once(project: RunningProject, patient_web: Web) -> None:
-    """STARTED is told when a task that had to wait starts, not when it ends."""
+    """STARTED is sent when a task that had to wait starts, not when it ends."""
     with task_that_waits(project, patient_web, "slow+0.8@example.com") as follower:
         second = follower.next(within=4)
         started = time.monotonic()
@@ -38,7 +38,7 @@ def test_start_is_told_at_once(project: RunningProject, patient_web: Web) -> Non
             "the state after PENDING",
             second["state"],
             "STARTED",
-            usually="nobody publishes when a task starts; or the handler publishes what the "
+            usually="no process publishes when a task starts; or the handler publishes what the "
             "backend holds, which is not STARTED yet",
             look_at=CELERY,
         )
@@ -59,9 +59,9 @@ def test_each_attempt_is_told(project: RunningProject, patient_web: Web) -> None
     with task_that_waits(project, patient_web, address) as follower:
         follower.until_final(within=6)
         expect(
-            "the states that are told",
+            "the states that are sent",
             follower.states,
             ["PENDING", "STARTED", "RETRY", "STARTED", "SUCCESS"],
-            usually="the start is told once, or the view leaves out a state that comes again",
+            usually="the start is sent once, or the view leaves out a state that comes again",
             look_at=CELERY,
         )

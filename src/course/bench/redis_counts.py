@@ -9,6 +9,7 @@ for each message: it would be gone before anybody could ask whose it was.)
 import re
 import socket
 import threading
+import uuid
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,8 +20,10 @@ from urllib.parse import unquote, urlsplit
 import psutil
 import redis
 
+from course.processes import wait_for
+
 PUBSUB = {"publish", "subscribe", "unsubscribe"}
-NOT_OURS = {"info", "monitor", "client", "config"}  # the bench's own
+NOT_OURS = {"info", "monitor", "client", "config", "echo"}  # the bench's own
 # What MONITOR sends is kept as bytes and read afterwards: redis-py's monitor() would read each
 # command while the clients run in this process, and hold them up.
 LINE = re.compile(rb'\+[\d.]+ \[(\d+) [^\]]*?:(\d+)\] "([^"]+)"([^\r\n]*)')
@@ -28,7 +31,7 @@ ARGUMENT = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 QUERIES = {"get", "mget"}
 STATE = b"celery-task-meta-"
-CONNECT_LIMIT = 5.0  # seconds
+LIMIT = 5.0  # seconds, for Redis to answer
 
 
 @dataclass
@@ -78,13 +81,15 @@ class RedisCounts:
     def __enter__(self) -> Self:
         parts = urlsplit(self.url)
         address = (parts.hostname or "127.0.0.1", parts.port or 6379)
-        self._monitor = socket.create_connection(address, CONNECT_LIMIT)
+        self._monitor = socket.create_connection(address, LIMIT)
         if parts.password:
             user = unquote(parts.username or "default")
             self._monitor.sendall(f"AUTH {user} {unquote(parts.password)}\r\n".encode())
+            self._monitor.recv(1 << 16)
         self._ports = ports_of(self.web_pid)
         self._before = command_stats(self.client)
         self._monitor.sendall(b"MONITOR\r\n")
+        self._monitor.recv(len(b"+OK\r\n"))  # from now on it sees every command
         self._monitor.settimeout(None)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -107,13 +112,20 @@ class RedisCounts:
                 for name in NOT_OURS:
                     del self.commands.everybody[name]
                 self._ports |= ports_of(self.web_pid)
+                self._wait_for_the_last()
         finally:
             with suppress(OSError):
                 self._monitor.shutdown(socket.SHUT_RDWR)
-            self._reader.join(CONNECT_LIMIT)
+            self._reader.join(LIMIT)
             self._monitor.close()
         if kind is None:
             self._sort()
+
+    def _wait_for_the_last(self) -> None:
+        """MONITOR sends in order: once it has sent this command, it has sent all before it."""
+        last = uuid.uuid4().hex
+        self.client.echo(last)
+        wait_for(lambda: last.encode() in self._received, LIMIT)
 
     def _sort(self) -> None:
         by_task: Counter[tuple[str, bytes]] = Counter()

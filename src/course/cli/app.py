@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from course.cli.bench import bench_app, race
+from course.cli.learn import learn
 from course.cli.run import PASSES_ON, WithBareWires, lab, run, run_tests
 from course.cli.terminal import StateArgument, console, fail
 from course.cli.upkeep import completion, doctor, record, spread
-from course.cli.work import check, grade, hint, start
+from course.cli.work import check, export, grade, hint, start
 from course.content.chapters import UnknownChapter, all_chapters
 from course.content.diff import changes
 from course.content.steps import find_state
@@ -69,14 +70,24 @@ def docs(
     mkdocs(*(["build", "--strict"] if build else ["serve", "--strict", "--dev-addr", address]))
 
 
-def show_diff(before: StateArgument, after: StateArgument) -> None:
+def show_diff(
+    before: StateArgument,
+    after: StateArgument,
+    wires: Annotated[
+        bool, typer.Option("--wires", help="Two recorded runs beside each other, not the files.")
+    ] = False,
+) -> None:
     """Show what changes from one chapter or step to another, file by file, each with its reason.
 
     Example: ./course diff 03 04
     Example: ./course diff 01.1 01.2
+    Example: ./course diff 04 05 --wires
     """
     try:
-        found = changes(find_state(before), find_state(after))
+        states = find_state(before), find_state(after)
+        if wires:
+            return show_wires(*map(str, states))
+        found = changes(*states)
     except UnknownChapter as problem:
         raise fail(problem) from None
     for change in found:
@@ -88,11 +99,25 @@ def show_diff(before: StateArgument, after: StateArgument) -> None:
                 console.print(Text(line, style), soft_wrap=True)
 
 
+def show_wires(before: str, after: str) -> None:
+    """Two recorded runs, each event beside its counterpart; what only one has is coloured."""
+    from course.site.wires import NoRecordedRun, beside
+
+    try:
+        rows = beside(before, after)
+    except NoRecordedRun as problem:
+        raise fail(problem) from None
+    table = Table(before, after, box=None, pad_edge=False)
+    for left, right in rows:
+        table.add_row(Text(left, "" if right else "red"), Text(right, "" if left else "green"))
+    console.print(table)
+
+
 app.command(cls=WithBareWires)(run)
 app.command("test", context_settings=PASSES_ON)(run_tests)
 app.command(context_settings=PASSES_ON)(lab)
 app.command()(docs)
 app.command("diff")(show_diff)
-for command in (start, check, hint, grade, race, doctor, completion, spread, record):
+for command in (learn, start, check, hint, grade, export, race, doctor, completion, spread, record):
     app.command()(command)
 app.add_typer(bench_app, name="bench")

@@ -1,5 +1,8 @@
 """`./course grade` on the terminal: a word of warning, a progress bar, and the table."""
 
+import webbrowser
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -8,11 +11,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from course.content.chapters import Chapter
 from course.grade.grader import Grader, name_of, projects_in
 from course.grade.results import Results, Row
+from course.learn.class_page import class_page
 from course.work.folder import WorkProblem, shown
 
 
+def no_page() -> None:
+    """A row that is shown on no page."""
+
+
 def grade_folder(
-    console: Console, folder: Path, chapter: Chapter | None, jobs: int, out: Path
+    console: Console,
+    folder: Path,
+    chapter: Chapter | None,
+    jobs: int,
+    out: Path,
+    with_page: bool = False,
 ) -> None:
     """Grade each project in the folder. Raises WorkProblem or ResultsProblem."""
     if not folder.is_dir():
@@ -27,13 +40,21 @@ def grade_folder(
         console.print(f"{len(projects) - len(left)} of {len(projects)} are done already.")
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+    names = [name_of(project) for project in projects]
+    with ExitStack() as stack:
+        note_row: Callable[[], None] = no_page
+        if with_page:
+            address, note_row = stack.enter_context(class_page(grader.results, names))
+            console.print(f"The table, row by row: {address}", soft_wrap=True, markup=False)
+            webbrowser.open(address)
+        progress = stack.enter_context(Progress(*columns, TimeElapsedColumn(), console=console))
         bar = progress.add_task("grading", total=len(left))
 
         def done(row: Row) -> None:
             progress.update(bar, advance=1, description=row.project[:30])
+            note_row()
 
         grader.grade_all(left, jobs, done)
-    console.print(grader.results.table([name_of(project) for project in projects]))
+    console.print(grader.results.table(names))
     files = f"\nIn {shown(out)}, and as JUnit XML in {shown(out.with_suffix('.xml'))}."
     console.print(files, soft_wrap=True, markup=False)

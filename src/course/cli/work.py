@@ -12,6 +12,8 @@ from course.cli.terminal import ChapterArgument, StateArgument, console, fail
 from course.content.chapters import UnknownChapter, find_chapter
 from course.content.exercises import UnknownExercise, find_work, ideas_to_check
 from course.content.steps import Step, chapter_of, find_state, steps_of
+from course.grade import exports as exporting
+from course.grade.exports import Format
 from course.processes.interrupts import ended_by_signals
 from course.work import folder as work
 from course.work.progress import Progress
@@ -50,7 +52,8 @@ def start(
     first = found if isinstance(found, Step) else next(iter(steps), found)
     console.print(
         f"Change the code in work/, see it with ./course run work, and check it with "
-        f"./course check {first.arguments}.",
+        f"./course check {first.arguments}. "
+        f"All of it on one page, in the browser: ./course learn {first.arguments}.",
         soft_wrap=True,
     )
 
@@ -123,6 +126,24 @@ def hint(
     console.print(Text(f"Hint {hint.number} of {HINTS_EACH}: {hint.text.strip()}"), soft_wrap=True)
 
 
+def export(
+    to: Annotated[Format, typer.Argument(help="The program that reads it.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="None: standard input.")
+    ] = None,
+) -> None:
+    """Print the outcome of a check for Gradescope (results.json) or GitHub Classroom.
+
+    FILE is what ./course check NN --json has printed.
+    Example: ./course export gradescope check.json
+    """
+    try:
+        text = file.read_text("utf-8") if file else sys.stdin.read()
+        sys.stdout.write(exporting.export(exporting.read_outcome(text), to) + "\n")
+    except (exporting.ExportProblem, OSError, UnicodeDecodeError) as problem:
+        raise fail(problem) from None
+
+
 def grade(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of projects.")],
     chapter: Annotated[
@@ -132,6 +153,9 @@ def grade(
     out: Annotated[Path, typer.Option(help="Results as CSV; JUnit XML beside it.")] = Path(
         "results.csv"
     ),
+    page: Annotated[
+        bool, typer.Option("--page", help="Show the table in the browser, row by row.")
+    ] = False,
 ) -> None:
     """Check every project in a folder: a table, CSV and JUnit XML. Goes on where it was ended.
 
@@ -146,7 +170,7 @@ def grade(
     try:
         found = find_chapter(chapter) if chapter else None
         with ended_by_signals():
-            grade_folder(console, folder, found, jobs, out)
+            grade_folder(console, folder, found, jobs, out, page)
     except (UnknownChapter, work.WorkProblem, ResultsProblem, OSError) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:

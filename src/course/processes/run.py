@@ -60,6 +60,14 @@ class Options:
     made_folder: Path | None = None  # for this run; to be removed even if this process is killed
 
 
+class Log(Protocol):
+    """Where the lines of the processes go, and what the run itself says."""
+
+    def line(self, name: str, text: str) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
 class RunningLog:
     """One log for all processes: a time, a name and a colour in front of each line."""
 
@@ -129,9 +137,17 @@ class Page:
 class Runner:
     """The processes of one project, from their start to their end."""
 
-    def __init__(self, project: Path, options: Options) -> None:
+    def __init__(
+        self,
+        project: Path,
+        options: Options,
+        log: Log | None = None,
+        ended: Ended | None = None,
+    ) -> None:
+        """`ended` ends the run in place of signals, which reach the main thread alone."""
         self.project, self.options = project, options
-        self._log = RunningLog()
+        self._log: Log = log or RunningLog()
+        self._ended = ended
         self._page = Page(f"http://{HOST}:{options.web_port}/")
         self._processes: list[Process] = []
         self._ended_before: set[Process] = set()  # their end has been explained
@@ -152,7 +168,7 @@ class Runner:
         read_procfile(self.project)
         self._check_ports()
         with ExitStack() as stack:
-            self._signal = stack.enter_context(signals_as_flag())
+            self._signal = self._ended or stack.enter_context(signals_as_flag())
             self._guard = stack.enter_context(Guard())
             if self.options.made_folder:
                 self._guard.folder(self.options.made_folder)
@@ -170,6 +186,19 @@ class Runner:
             finally:
                 self._log.say("ending all processes")
                 self._stop()
+
+    @property
+    def page_url(self) -> str:
+        return self._page.url
+
+    @property
+    def page_answers(self) -> bool:
+        """Has the page answered since the last start of the web process?"""
+        return self._page.answers
+
+    def exit_codes(self) -> dict[str, int | None]:
+        """Of each process that was started, by name; None while it runs."""
+        return {process.name: process.exit_code for process in list(self._processes)}
 
     @property
     def _newsletter_url(self) -> str:

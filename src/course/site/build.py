@@ -3,24 +3,56 @@
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from course.content.chapters import ROOT, Chapter, all_chapters
+from course.processes import Process, wait_for
+from course.processes.guard import Guard
 from course.processes.interrupts import at_the_end
 
 SCREENSHOTS = ROOT / "docs" / "assets" / "screenshots"
 MADE_FROM = SCREENSHOTS / "made-from.json"
 
 
+# Material announces its successor at each start; requirements/docs.in holds the versions.
+QUIET = {"NO_MKDOCS_2_WARNING": "1"}
+LAST_LINES = 10
+BUILD_LIMIT = 400.0  # seconds: the first build executes the notebooks
+
+
+class SiteProblem(Exception):
+    """The site could not be built. The message says why."""
+
+
 def mkdocs(*arguments: str) -> NoReturn:
     """Become MkDocs."""
-    # Material announces its successor at each start; requirements/docs.in holds the versions.
-    env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     command = [sys.executable, "-m", "mkdocs", *arguments]
     os.chdir(ROOT)
-    os.execve(command[0], command, env)
+    os.execve(command[0], command, os.environ | QUIET)
+
+
+def build_into(folder: Path, guard: Guard, is_ended: Callable[[], bool]) -> None:
+    """Build the site in a folder of its own. Raises SiteProblem."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    builder = Process("site", shlex.join(command), ROOT, dict(os.environ | QUIET))
+    guard.group(builder.pid)
+    try:
+        wait_for(lambda: builder.exit_code is not None or is_ended(), BUILD_LIMIT)
+        builder.wait(1)
+    finally:
+        code = builder.exit_code
+        builder.stop()
+        guard.ended(builder.pid)
+    if code and not is_ended():
+        words = "\n".join(builder.lines[-LAST_LINES:])
+        raise SiteProblem(f"The site cannot be built. MkDocs said last:\n{words}")
+    if code is None and not is_ended():
+        raise SiteProblem(f"The site was not built within {BUILD_LIMIT:.0f} s.")
 
 
 def take_screenshots() -> int:

@@ -7,6 +7,7 @@
     {{ exercise 04 2 }}                          an exercise, with its hints and its solution
     {{ number results apps.05.web_cpu }}         a measured number: see numbers.py
     {{ recorded 01.2-requests }}                 what a run has shown: see recorded.py
+    {{ wires 01 05 }}                            recorded sequence diagrams: see wires.py
     {{ questions 02 opening }}                   questions to answer: see questions.py
 
 What is new since the chapter before, or the step before, is highlighted. A name or file that is not
@@ -28,6 +29,7 @@ from course.site.exercises import with_exercises
 from course.site.numbers import with_numbers
 from course.site.questions import with_questions
 from course.site.recorded import with_recordings
+from course.site.wires import with_wires
 
 INCLUDE = re.compile(
     r"^(?P<indent> *)\{\{ (?P<state>\d\d(?:\.\d)?) (?P<path>\S+)(?P<names>(?: \S+)*) \}\}$"
@@ -178,7 +180,9 @@ def space_between(one: range, other: range, lines: list[str]) -> list[str]:
 def expand(lines: list[str]) -> list[str]:
     """Replace each include by what it names."""
     result = []
-    for line in map(with_numbers, with_questions(with_recordings(with_exercises(lines)))):
+    for line in map(
+        with_numbers, with_wires(with_questions(with_recordings(with_exercises(lines))))
+    ):
         if match := INCLUDE.match(line):
             block = code_block(find_state(match["state"]), match["path"], match["names"].split())
             result += [match["indent"] + code if code else "" for code in block]

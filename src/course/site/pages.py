@@ -1,7 +1,7 @@
 """The generated pages of the site: what changes, the notebooks, the print page.
 
 They are written below docs/, where git ignores them, and only when they differ, so that the live
-server does not build for ever. The Markdown of each page is plain: any builder can read it.
+server does not build indefinitely. The Markdown of each page is plain: any builder can read it.
 """
 
 import re

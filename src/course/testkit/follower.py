@@ -135,7 +135,7 @@ def handshake_refused(refused: InvalidStatus) -> NotAsExpected:
     return NotAsExpected(
         "the WebSocket handshake is accepted",
         f"HTTP {refused.response.status_code}",
-        "there is no WebSocket at that path (the server says 403 to that, too), "
+        "there is no WebSocket at that path (the server answers 403 to that, too), "
         "or the Origin check refuses the page's own origin",
         WS_VIEWS,
     )

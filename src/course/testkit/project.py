@@ -56,7 +56,7 @@ class RunningProject(LaunchedProject):
         return str(answer.json()["task_id"])
 
     def pending_task(self) -> str:
-        """The id of a task that stays PENDING: of one that nobody started, or, if the project
+        """The id of a task that stays PENDING: of one that was never started, or, if the project
         knows of no such task, of one in a queue that no worker takes from.
         """
         task_id = str(uuid.uuid4())
@@ -79,7 +79,7 @@ class RunningProject(LaunchedProject):
             raise NotAsExpected(
                 f"an answer to GET /task_status/{{task_id}} within {STATUS_LIMIT:g} s",
                 "none",
-                "the view waits although nobody asked it to, or something blocks the web process",
+                "the view waits unasked, or something blocks the web process",
                 SUBSCRIPTION_VIEWS,
             ) from None
         expect(
@@ -186,7 +186,7 @@ class RunningProject(LaunchedProject):
     # Redis, seen from outside.
 
     def channels(self) -> set[str]:
-        """The channels somebody subscribes to now."""
+        """The channels that have subscribers now."""
         return {str(channel) for channel in self.redis.client.pubsub_channels()}
 
     def channel_since(self, before: set[str]) -> str:
@@ -239,13 +239,13 @@ class RunningProject(LaunchedProject):
     def expect_lookups_to_stop(
         self, whose: str, *, within: float, usually: str, look_at: str
     ) -> None:
-        """Fewer than five GETs in a second reach Redis: nobody looks for those who have left."""
+        """Fewer than five GETs in a second reach Redis: no query for those who have left."""
         __tracebackhide__ = True
 
         eventually(
             self.lookups_in_a_second,
             lambda lookups: lookups < 5,
-            f"the look-ups for {whose} have stopped",
+            f"the queries for {whose} have stopped",
             within=within,
             usually=usually,
             look_at=look_at,

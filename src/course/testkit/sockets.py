@@ -23,7 +23,7 @@ def socket_at(web: Web, path: str, origin: str = "") -> Iterator[ClientConnectio
         raise NotAsExpected(
             f"the handshake at {path} is accepted",
             f"HTTP {refused.response.status_code}",
-            "there is no WebSocket at that path (the server says 403 to that, too)",
+            "there is no WebSocket at that path (the server answers 403 to that, too)",
             WS_VIEWS,
         ) from None
     with connection:

@@ -44,6 +44,14 @@ SCHEMES = {
 }
 
 
+# Each row appears at its time; who wants no motion sees all of them at once.
+PLAYS = (
+    ".row{animation:appear .2s both}"
+    "@keyframes appear{from{opacity:0}}"
+    "@media(prefers-reduced-motion:reduce){.row{animation:none}}"
+)
+
+
 @dataclass(frozen=True)
 class Row:
     event: Event
@@ -87,8 +95,14 @@ def svg(
     scheme: str = "light",
     width: int = 860,
     names: list[str] | None = None,
+    numbers: dict[int, str] | None = None,
+    plays: bool = False,
 ) -> str:
-    """The events as an SVG picture, with their description as its text alternative."""
+    """The events as an SVG picture, with their description as its text alternative.
+
+    `numbers` holds, by an event's id, what stands before its label. A picture that `plays` shows
+    each event when its time has come, counted from the moment when the picture is shown.
+    """
     colours = SCHEMES[scheme]
     ends = {name for event in events for name in (event.sender, event.receiver)}
     names = names or sorted(ends, key=lane_order)
@@ -104,6 +118,7 @@ def svg(
         'font-family="system-ui, sans-serif" font-size="12">',
         f'<title id="title">{escape(title)}</title>',
         f'<desc id="text">{escape(alternative_text(events))}</desc>',
+        f"<style>{PLAYS}</style>" if plays else "",
         f'<rect width="100%" height="100%" fill="{colours["back"]}"/>',
     ]
     for name, x in x_of.items():
@@ -114,12 +129,22 @@ def svg(
             f'fill="{colours["text"]}">{escape(name)}</text>'
         )
     for row in rows:
-        parts += draw_row(row, x_of, width, start, colours)
+        number = (numbers or {}).get(row.event.id, "")
+        drawn = draw_row(row, x_of, width, start, colours, number)
+        if plays:
+            delay = (row.event.time - start) / 1e9
+            drawn = [f'<g class="row" style="animation-delay:{delay:.2f}s">', *drawn, "</g>"]
+        parts += drawn
     return "\n".join([*parts, "</svg>", ""])
 
 
 def draw_row(
-    row: Row, x_of: dict[str, float], width: int, start: int, colours: dict[str, str]
+    row: Row,
+    x_of: dict[str, float],
+    width: int,
+    start: int,
+    colours: dict[str, str],
+    number: str = "",
 ) -> list[str]:
     event, y = row.event, row.y
     parts = []
@@ -136,8 +161,9 @@ def draw_row(
     colour = colours[event.protocol]
     side = 7 if end < begin else -7
     dash = f' stroke-dasharray="{DASHES[event.protocol]}"' if DASHES[event.protocol] else ""
-    anchor, x, label = place_label(event, min(begin, end), max(begin, end), width)
+    anchor, x, label = place_label(event, min(begin, end), max(begin, end), width, number)
     tag, _, words = label.partition(" ")
+    before = f'<tspan font-size="15">{number}</tspan> ' if number else ""
     parts.append(
         f'<text x="4" y="{y + 4:.1f}" fill="{colours["faint"]}" font-size="11">'
         f"{duration((event.time - start) / 1e6)}</text>"
@@ -146,16 +172,20 @@ def draw_row(
         f'<path d="M{end:.1f} {y:.1f}l{side} -4v8z" fill="{colour}"/>'
         f'<text x="{x:.1f}" y="{y - 5:.1f}" text-anchor="{anchor}" fill="{colours["text"]}" '
         f'stroke="{colours["back"]}" stroke-width="4" paint-order="stroke">'
+        f"{before}"
         f'<tspan font-weight="600" fill="{colour}">{escape(tag)}</tspan> {escape(words)}'
         "</text></g>"
     )
     return parts
 
 
-def place_label(event: Event, left: float, right: float, width: int) -> tuple[str, float, str]:
+def place_label(
+    event: Event, left: float, right: float, width: int, number: str = ""
+) -> tuple[str, float, str]:
     """Where a label has room: from the arrow's left end on, or up to its right end."""
     label = f"{TAGS[event.protocol]} {event.what}"
-    room_right, room_left = (width - left - 8) / LETTER, (right - 60) / LETTER
+    taken = 4 if number else 0  # letters
+    room_right, room_left = (width - left - 8) / LETTER - taken, (right - 60) / LETTER - taken
     if len(label) <= room_right or room_right >= room_left:
         anchor, x, room = "start", left + 6, int(room_right)
     else:

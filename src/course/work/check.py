@@ -14,7 +14,7 @@ from course.work.output import Lines, as_data, say_outcome
 from course.work.progress import STATE, Progress
 from course.work.session import Decision, Result, check
 
-__all__ = ["as_data", "check_once", "watch"]
+__all__ = ["as_data", "check_once", "keeps_progress", "note", "watch"]
 
 
 def check_once(
@@ -39,14 +39,23 @@ def check_once(
         with_wires=with_wires,
     )
     lines.say_folded()
-    # A project that was not begun with `start` is its owner's: nothing is written to it.
-    if not result.problem and (project == WORK.resolve() or (project / STATE).exists()):
-        passed = [decision.idea.key for decision in result.of("passed")]
-        failed = {d.idea.key: why(d) for d in result.of("failed")}
-        Progress.read(project).note(what, passed, failed)
+    note(what, project, result)
     if not quiet and not result.problem:
         say_outcome(console, what, project, result, verbose)
     return result
+
+
+def keeps_progress(project: Path) -> bool:
+    """A project that was not begun with `start` is its owner's: nothing is written to it."""
+    return project == WORK.resolve() or (project / STATE).exists()
+
+
+def note(what: Work, project: Path, result: Result) -> None:
+    """Keep the outcome of a check in the project's progress."""
+    if not result.problem and keeps_progress(project):
+        passed = [decision.idea.key for decision in result.of("passed")]
+        failed = {d.idea.key: why(d) for d in result.of("failed")}
+        Progress.read(project).note(what, passed, failed)
 
 
 def why(decision: Decision) -> str:

@@ -33,7 +33,12 @@ def next_hint(what: Work, files: dict[str, Path], progress: Progress) -> Hint:
     key = own.get("first_failed")
     if key not in files:
         raise NoHint(f"In the last check of {what.title} nothing failed.")
-    hints, name = hints_for(files[key], key), key
+    return take_hint(what, key, files[key], progress)
+
+
+def take_hint(what: Work, key: str, file: Path, progress: Progress) -> Hint:
+    """The next hint for that idea, of that test file; the progress keeps that it was given."""
+    hints, name = hints_for(file, key), key
     if isinstance(what, Exercise):
         hints, name = what.hints, "all"
     given = progress.section(*what.place, "hints")

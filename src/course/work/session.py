@@ -61,13 +61,16 @@ def check(
     limit: float = ALL_LIMIT,
     tree: ProcessTree | None = None,
     with_wires: bool = False,
+    on_judged: Callable[[Decision], None] | None = None,
 ) -> Result:
     """Decide the ideas on that project. What comes after the first that fails is not reached.
 
     `on_decided` hears of them in their order, whatever the order in which they were judged; those
-    named in `first`, which failed the last time, are judged before the others. The project is kept
-    within limits, whoever wrote it: see processes/limits.py. With wires, a failure has what passed
-    between the processes last.
+    named in `first`, which failed the last time, are judged before the others. `on_judged` hears of
+    each as soon as it is judged. The project is kept within limits, no matter who wrote it: see
+    processes/limits.py. With wires, a failure has what passed between the processes last.
+
+    `on_judged` is for who waits for the first answer: until that has come, there is one lane.
     """
     result = Result([Decision(idea) for idea in ideas])
     try:
@@ -76,14 +79,22 @@ def check(
             LimitWatcher(ours, project) as watcher,
         ):
             check = Check(
-                result, project, on_decided, ours, stop_at_first, first, limit, with_wires
+                result,
+                project,
+                on_decided,
+                ours,
+                stop_at_first,
+                first,
+                limit,
+                with_wires,
+                on_judged,
             )
             check.run(Kind.for_ideas(ideas, lanes))
         if watcher.problem:
             result.problem = f"The project was ended. {watcher.problem}"
     except OSError as error:
         if error.errno in (errno.EPIPE, errno.EIO):
-            raise  # nobody reads what is printed any more
+            raise  # no one reads what is printed any more
         result.problem = (
             f"The check's folder for temporary files is gone, or cannot be written to: {error}. "
             "Code of the project may have deleted it; TMPDIR names another place."
@@ -104,8 +115,9 @@ class Check:
         first: Sequence[str],
         limit: float,
         with_wires: bool,
+        on_judged: Callable[[Decision], None] | None = None,
     ) -> None:
-        self.with_wires = with_wires
+        self.with_wires, self.on_judged = with_wires, on_judged
         self.project, self.on_decided, self.tree = project, on_decided, tree
         self.stop_at_first, self.first = stop_at_first, first
         self.started = time.monotonic()
@@ -115,11 +127,14 @@ class Check:
         self.numbers = {idea.key: number for number, idea in enumerate(ideas)}
         self.waiting = list(ideas)  # those that no lane has been given
         self.limit = len(ideas)  # the number of the first idea that failed
-        self.told = 0  # how many decisions on_decided has heard of
+        self.reported = 0  # how many decisions on_decided has heard of
         self.lanes: list[Lane] = []
+        self.later: list[Kind] = []  # lanes that are started after the first answer
         self.selector = DefaultSelector()
 
     def run(self, kinds: list[Kind]) -> None:
+        if self.on_judged:
+            kinds, self.later = kinds[:1], kinds[1:]
         with self.selector:
             for kind in kinds:
                 self.start(kind)
@@ -173,6 +188,11 @@ class Check:
                 lane.is_ready = True
         if lane in self.lanes:
             self.give_next(lane)
+        if not isinstance(event, Ready):
+            later, self.later = self.later, []
+            for kind in later:
+                if self.next_for(kind):
+                    self.start(kind)
 
     def give_next(self, lane: Lane) -> None:
         idea = self.next_for(lane.kind)
@@ -211,13 +231,15 @@ class Check:
         decision = self.result.decisions[self.numbers[key]]
         if decision.state == NOT_REACHED:
             decision.state, decision.seconds, decision.failure = state, seconds, failure
+            if self.on_judged:
+                self.on_judged(decision)
             self.tell()
 
     def tell(self, even_not_reached: bool = False) -> None:
-        for decision in self.result.decisions[self.told :]:
+        for decision in self.result.decisions[self.reported :]:
             if decision.state == NOT_REACHED and not even_not_reached:
                 return
-            self.told += 1
+            self.reported += 1
             self.on_decided(decision)
 
     def end_what_takes_too_long(self) -> None:
