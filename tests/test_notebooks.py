@@ -261,6 +261,8 @@ def test_readers_cells_are_judged(stem: str) -> None:
         if cell.id in yours:
             assert "Not yet." in printed(cell), cell.id
 
+    if not any(cell.id in yours and "needs(" in cell.source for cell in cells):
+        cells = [cell for cell in cells if cell.id == "set-up" or cell.id in yours]
     for cell in cells:
         for edit in ANSWERS[stem].get(cell.id, []):
             assert cell.source.count(edit["old"]) == 1, cell.id
