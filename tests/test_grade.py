@@ -102,6 +102,19 @@ def test_hostile_projects_cost_only_their_own_rows(tmp_path: Path) -> None:
     assert suite.get("tests") == str(len(HOSTILE) + 1)
 
 
+@pytest.mark.thorough
+@pytest.mark.timeout(200)
+def test_wires_of_a_failing_project_are_kept(tmp_path: Path) -> None:
+    """--wires: what passed before its first idea failed stands in a file beside the results."""
+    submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
+    wrong = Edit("project/subscriptions/views.py", "HTTP_202_ACCEPTED", "HTTP_200_OK")
+    copy_app(find_chapter("01").folder, submissions / "answers-200", [wrong])
+    done = grade(submissions, "--chapter", "01", "--out", out, "--wires")
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = (tmp_path / "results.wires" / "answers-200.txt").read_text()
+    assert "POST /subscriptions" in kept, kept
+
+
 @pytest.mark.gallery
 @pytest.mark.timeout(1200)
 def test_class_of_twenty(tmp_path: Path) -> None:

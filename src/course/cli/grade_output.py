@@ -26,6 +26,7 @@ def grade_folder(
     jobs: int,
     out: Path,
     with_page: bool = False,
+    with_wires: bool = False,
 ) -> None:
     """Grade each project in the folder. Raises WorkProblem or ResultsProblem."""
     if not folder.is_dir():
@@ -33,7 +34,7 @@ def grade_folder(
     projects = projects_in(folder)
     if not projects:
         raise WorkProblem(f"{folder} holds no projects: each is a folder of its own in it.")
-    grader = Grader(Results(out), chapter)
+    grader = Grader(Results(out), chapter, with_wires)
     left = [project for project in projects if not grader.is_done(project)]
     console.print("This runs the students' code, with your rights: see ./course grade --help.")
     if len(left) < len(projects):
@@ -58,3 +59,9 @@ def grade_folder(
     console.print(grader.results.table(names))
     files = f"\nIn {shown(out)}, and as JUnit XML in {shown(out.with_suffix('.xml'))}."
     console.print(files, soft_wrap=True, markup=False)
+    kept = out.with_suffix(".wires")
+    if with_wires and kept.is_dir():
+        where = (
+            f"What passed before the first idea failed: in {shown(kept)}, a file for each project."
+        )
+        console.print(where, soft_wrap=True, markup=False)

@@ -156,6 +156,9 @@ def grade(
     page: Annotated[
         bool, typer.Option("--page", help="Show the table in the browser, row by row.")
     ] = False,
+    wires: Annotated[
+        bool, typer.Option("--wires", help="Keep what passed last before an idea failed.")
+    ] = False,
 ) -> None:
     """Check every project in a folder: a table, CSV and JUnit XML. Goes on where it was ended.
 
@@ -170,7 +173,7 @@ def grade(
     try:
         found = find_chapter(chapter) if chapter else None
         with ended_by_signals():
-            grade_folder(console, folder, found, jobs, out, page)
+            grade_folder(console, folder, found, jobs, out, page, wires)
     except (UnknownChapter, work.WorkProblem, ResultsProblem, OSError) as problem:
         raise fail(problem) from None
     except KeyboardInterrupt:

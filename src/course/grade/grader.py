@@ -36,8 +36,8 @@ def projects_in(folder: Path) -> list[Path]:
 class Grader:
     """Grades projects, several at a time, and writes each result as it comes."""
 
-    def __init__(self, results: Results, chapter: Chapter | None) -> None:
-        self.results, self.chapter = results, chapter
+    def __init__(self, results: Results, chapter: Chapter | None, with_wires: bool = False) -> None:
+        self.results, self.chapter, self.with_wires = results, chapter, with_wires
         self.asked = chapter.number if chapter else "highest"
         self.trees: set[ProcessTree] = set()
         self.is_over = threading.Event()
@@ -85,6 +85,7 @@ class Grader:
             row.chapter = self.chapter.number
             row.passed = "yes" if result.exit_code == 0 and not row.problem else "no"
             tell(row, result)
+            self.keep_wires(row, result)
             return
         above: Chapter | None = None
         seconds = 0.0
@@ -97,6 +98,7 @@ class Grader:
                 row.chapter, row.passed = chapter.number, "yes"
                 break
             tell(row, result)
+            self.keep_wires(row, result)
             first = result.first_failed
             if row.problem or (first and first.idea.key == START):
                 break  # it will not start for another chapter either
@@ -121,13 +123,27 @@ class Grader:
                 copy = tree.folder / "project"
                 shutil.copytree(project, copy, symlinks=True, ignore=NO_PART_OF_IT)
                 result = check(
-                    ideas, copy, lanes=1, stop_at_first=stop_at_first, limit=LIMIT, tree=tree
+                    ideas,
+                    copy,
+                    lanes=1,
+                    stop_at_first=stop_at_first,
+                    limit=LIMIT,
+                    tree=tree,
+                    with_wires=self.with_wires,
                 )
             finally:
                 self.trees.discard(tree)
         if self.is_over.is_set():
             raise KeyboardInterrupt
         return result, result.problem
+
+    def keep_wires(self, row: Row, result: Result) -> None:
+        """What passed between a project's processes before its first idea failed, in a file."""
+        if (first := result.first_failed) and first.failure and first.failure.wires:
+            folder = self.results.path.with_suffix(".wires")
+            folder.mkdir(exist_ok=True)
+            text = "\n".join(map(printable, [first.idea.text, *first.failure.wires])) + "\n"
+            (folder / f"{row.project[:100]}.txt").write_text(text)
 
 
 def tell(row: Row, result: Result) -> None:
