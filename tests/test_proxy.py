@@ -93,8 +93,12 @@ def test_line_that_decides(
     with pytest.raises(InvalidStatus) as refused:
         connect(url, origin=Origin(f"https://{HOST}:{port}"), ssl=trusting())
     assert refused.value.response.status_code == status
-    lines = [line for web in project.webs for line in web.process.lines]
-    assert any("/ws/task_status/" in line and log in line for line in lines), lines
+    eventually(
+        lambda: [line for web in project.webs for line in web.process.lines],
+        lambda lines: any("/ws/task_status/" in line and log in line for line in lines),
+        "the web process's log says so",
+        within=10,
+    )
 
 
 def test_two_web_processes_behind_nginx(project: RunningProject, tmp_path: Path) -> None:
@@ -131,7 +135,10 @@ SLOW = {  # what each client sends at first, and then every second
 
 async def seconds_until_closed(port: int, first: bytes, every_second: bytes) -> float:
     start = time.monotonic()
-    reader, writer = await asyncio.open_connection(HOST, port, ssl=trusting())
+    try:
+        reader, writer = await asyncio.open_connection(HOST, port, ssl=trusting())
+    except ConnectionResetError:  # a busy machine did not get further than the handshake
+        return time.monotonic() - start
     writer.write(first)
     closed = asyncio.create_task(reader.read())
     while not closed.done():

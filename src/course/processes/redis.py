@@ -61,9 +61,12 @@ class Redis:
             )
             if self._guard:
                 self._guard.group(self._popen.pid)
-        if not wait_for(self.answers, limit=limit if self.is_ours else 2):
+        try:
+            if not wait_for(self.answers, limit=limit if self.is_ours else 2):
+                raise RedisProblem(f"No Redis answers at {self._address()}.")
+        except BaseException:  # Ctrl-C while it starts, too
             self.stop()
-            raise RedisProblem(f"No Redis answers at {self._address()}.")
+            raise
         return self
 
     def _address(self) -> str:
