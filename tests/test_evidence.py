@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 from course.content.chapters import find_chapter
-from course.content.ideas import ideas_of
+from course.content.ideas import FAILED, ideas_of
 from course.testkit.evidence import Complaint, Weight, in_lines, is_in_async_function, last_words
 from course.testkit.explain import explained, in_words, readable, why_it_did_not_start
 from course.testkit.records import Record
 from course.work.output import MOST_LINES, message
-from course.work.session import FAILED, Decision
+from course.work.session import Decision
 
 VIEWS = """async def publish(info): ...
 

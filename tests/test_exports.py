@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from course.cli.app import app
 from course.content.chapters import ROOT, find_chapter
-from course.content.ideas import ideas_of
+from course.content.ideas import FAILED, NOT_REACHED, PASSED, SKIPPED, ideas_of
 from course.content.steps import copy_state, find_state
 from course.grade.exports import ExportProblem, as_classroom, as_gradescope, read_outcome
 from course.testkit.events import Failure
 from course.work.output import as_data
-from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
+from course.work.session import Decision, Result
 
 CLASSROOM = ROOT / "deploy" / "classroom"
 CHAPTER = find_chapter("01")

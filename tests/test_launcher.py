@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -261,3 +262,24 @@ def test_read_only_folder_is_said_in_a_sentence(checkout: Path) -> None:
     assert code == 1
     assert "cannot write to" in output
     assert "Traceback" not in output
+
+
+def test_commands_need_what_run_installs_alone() -> None:
+    """The first command of all finds the run lock's packages: no other one is imported for it."""
+    lock = (ROOT / "requirements" / "run.txt").read_text()
+    installed = {normalized(name) for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
+    others = [
+        module
+        for module, packages in packages_distributions().items()
+        if not installed & {normalized(name) for name in packages} and module != "course"
+    ]
+    assert {"psutil", "pytest", "mkdocs"} <= set(others)
+    missing = f"import sys; sys.modules |= dict.fromkeys({others!r}); import course.cli.app"
+    done = subprocess.run(
+        [sys.executable, "-c", missing], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from course.content.chapters import ROOT, find_chapter
-from course.content.ideas import Idea
+from course.content.ideas import FAILED, PASSED, Idea
 from course.content.steps import Step, find_state
 from course.learn import engine as engine_module
 from course.learn.access import Access, read_key
@@ -38,7 +38,7 @@ from course.site import build
 from course.testkit.events import Failure
 from course.work.folder import start
 from course.work.progress import STATE
-from course.work.session import FAILED, PASSED, Decision, Result
+from course.work.session import Decision, Result
 
 VIEWS = "project/subscriptions/views.py"
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from course.content.chapters import all_chapters, find_chapter
-from course.content.ideas import START, ideas_of
+from course.content.ideas import FAILED, NOT_REACHED, PASSED, START, ideas_of
 from course.testkit.events import (
     Event,
     Failed,
@@ -20,7 +20,7 @@ from course.testkit.events import (
 )  # fmt: skip
 from course.work.lanes import Kind
 from course.work.output import by_cause, counts
-from course.work.session import FAILED, NOT_REACHED, PASSED, Check, Decision, Result
+from course.work.session import Check, Decision, Result
 
 IDEAS = ideas_of(find_chapter("05"))
 FAILURE = Failure("a", "b", ["c"], "d", "e:1", ["f"], "web", [], "g")

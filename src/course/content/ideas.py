@@ -9,6 +9,8 @@ from course.content.chapters import ROOT, Chapter, all_chapters
 THOROUGH = "pytest.mark.thorough"  # in a file whose tests ask more than a reader's own work need do
 NOT_IN_CHECK = "not_in_check"  # the marker of tests that `./course test` runs and `check` does not
 
+PASSED, FAILED, SKIPPED, NOT_REACHED = "passed", "failed", "skipped", "not reached"
+
 
 @dataclass(frozen=True)
 class Idea:

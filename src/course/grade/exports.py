@@ -11,7 +11,7 @@ import base64
 import json
 from typing import Any, Literal
 
-from course.work.session import NOT_REACHED, PASSED, SKIPPED
+from course.content.ideas import NOT_REACHED, PASSED, SKIPPED
 
 Format = Literal["gradescope", "classroom"]
 

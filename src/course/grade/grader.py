@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from course.content.chapters import Chapter, all_chapters
-from course.content.ideas import START, Idea, ideas_of
+from course.content.ideas import PASSED, START, Idea, ideas_of
 from course.content.printable import printable
 from course.grade.results import Results, Row, plain
 from course.processes.limits import MOST_FILES, in_mib
 from course.processes.tree import ProcessTree
-from course.work.session import PASSED, Result, check
+from course.work.session import Result, check
 
 ACCIDENT = "could not be checked"  # the machine's fault, not the project's
 LIMIT = 75.0  # seconds for one check of one project

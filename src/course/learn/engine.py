@@ -14,7 +14,7 @@ from typing import Self
 from course.content.chapters import Chapter, all_chapters, find_chapter
 from course.content.exercises import ideas_to_check
 from course.content.hints import hints_for
-from course.content.ideas import Idea, ideas_of
+from course.content.ideas import FAILED, NOT_REACHED, PASSED, SKIPPED, Idea, ideas_of
 from course.content.printable import printable
 from course.content.steps import find_state, given_ideas, own_ideas, step_of_idea, steps_of
 from course.learn.state import (
@@ -39,7 +39,7 @@ from course.work.check import keeps_progress, note
 from course.work.hints import NoHint, take_hint
 from course.work.output import file_to_open, on_one_line, the_log_of
 from course.work.progress import Progress
-from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result, check
+from course.work.session import Decision, Result, check
 
 SHOWN = {PASSED: GREEN, FAILED: RED, SKIPPED: NOT_CHECKED, NOT_REACHED: NOT_YET}
 LOG_LINES = 8  # of a process, beside what fails

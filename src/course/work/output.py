@@ -10,13 +10,13 @@ from rich.text import Text
 
 from course.content.chapters import Chapter, all_chapters
 from course.content.exercises import Exercise, Work, exercises_of
-from course.content.ideas import START
+from course.content.ideas import FAILED, NOT_REACHED, PASSED, SKIPPED, START
 from course.content.printable import printable
 from course.content.steps import Step, chapter_of, step_of_idea, steps_of
 from course.testkit.events import Failure
 from course.work.folder import WORK, shown
 from course.work.progress import STATE
-from course.work.session import FAILED, NOT_REACHED, PASSED, SKIPPED, Decision, Result
+from course.work.session import Decision, Result
 
 MARKS = {
     PASSED: ("✓", "green"),

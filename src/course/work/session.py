@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 
-from course.content.ideas import START, Idea
+from course.content.ideas import FAILED, NOT_REACHED, PASSED, SKIPPED, START, Idea
 from course.processes.limits import LimitWatcher
 from course.processes.tree import ProcessTree
 from course.testkit.events import Event, Failed, Failure, Passed, Ready, Skipped
@@ -19,7 +19,6 @@ from course.work.lanes import Kind, Lane, start_lane
 
 IDEA_LIMIT = 60.0  # seconds that one test may take; a start may take 40 on a busy machine
 ALL_LIMIT = 240.0  # seconds that a check may take, on a machine that is busy with other things
-PASSED, FAILED, SKIPPED, NOT_REACHED = "passed", "failed", "skipped", "not reached"
 
 
 @dataclass
