@@ -70,14 +70,7 @@ class SseFeed:
             f"{FETCH.replace('*/*', 'text/event-stream')}Cache-Control: no-cache\r\n"
             f"Referer: http://{address}/\r\n{cookie_header(self.cookie)}\r\n"
         )
-        try:
-            async with asyncio.timeout(LIMIT):
-                await self._stream.connect()
-                self._stream.send(head.encode())
-                status, headers = await self._stream.read_head()
-        except (TimeoutError, OSError, EOFError) as error:
-            self._stream.close()
-            raise WireProblem(f"GET {self.path}: {error!r}") from error
+        status, headers = await self._stream.open(head, f"GET {self.path}")
         if status != 200 or headers.get("transfer-encoding") != "chunked":
             self._stream.close()
             raise WireProblem(f"GET {self.path}: the answer is {status} {headers}")

@@ -5,7 +5,7 @@ import base64
 import os
 from contextlib import suppress
 
-from course.bench.wire import BROWSER, LIMIT, Stream, Traffic, WireProblem, cookie_header
+from course.bench.wire import BROWSER, Stream, Traffic, WireProblem, cookie_header
 from course.processes import HOST
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10  # opcodes, RFC 6455 section 5.2
@@ -34,14 +34,7 @@ class Socket:
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
             "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
         )
-        try:
-            async with asyncio.timeout(LIMIT):
-                await self._stream.connect()
-                self._stream.send(head.encode())
-                status, headers = await self._stream.read_head()
-        except (TimeoutError, OSError, EOFError) as error:
-            self._stream.close()
-            raise WireProblem(f"WebSocket {self.path}: {error!r}") from error
+        status, headers = await self._stream.open(head, f"WebSocket {self.path}")
         if status != 101 or "sec-websocket-extensions" in headers:
             self._stream.close()
             raise WireProblem(f"WebSocket {self.path}: the handshake got {status} {headers}")

@@ -82,6 +82,17 @@ class Stream:
         self.traffic.bytes_received += len(line)
         return line
 
+    async def open(self, head: str, what: str) -> tuple[int, dict[str, str]]:
+        """Connect, send a request's head, and read the answer's. Raises WireProblem, and closes."""
+        try:
+            async with asyncio.timeout(LIMIT):
+                await self.connect()
+                self.send(head.encode())
+                return await self.read_head()
+        except (TimeoutError, OSError, EOFError) as error:
+            self.close()
+            raise WireProblem(f"{what}: {error!r}") from error
+
     async def read_head(self) -> tuple[int, dict[str, str]]:
         """Read a status line and headers. Raises WireProblem if they are none."""
         assert self.reader
