@@ -5,31 +5,18 @@ some functions replaces or adds those, and adds the imports that it shows.
 """
 
 import ast
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from course.content.chapters import ROOT, Chapter, all_chapters
+from course.content.chapters import Chapter, all_chapters
 from course.content.ideas import ideas_of
 from course.content.steps import own_ideas, steps_of
 from course.work.folder import copy_start
 from course.work.session import check
 
 DIVIDED = [chapter for chapter in all_chapters() if steps_of(chapter)]
-
-
-@pytest.fixture(scope="module")
-def site() -> Path:
-    """The site, as a reader gets it."""
-    command = [sys.executable, str(ROOT / "course"), "docs", "--build"]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return ROOT / "site"
 
 
 class Listing:
@@ -139,9 +126,9 @@ def with_part(text: str, name: str, code: list[str], before: list[str]) -> str:
 @pytest.mark.gallery
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chapter", DIVIDED, ids=str)
-def test_reader_who_copies_gets_there(chapter: Chapter, site: Path, tmp_path: Path) -> None:
+def test_reader_who_copies_gets_there(chapter: Chapter, built_site: Path, tmp_path: Path) -> None:
     """Step by step: the step's ideas fail, what the page shows is copied, and they hold."""
-    page = (site / "lessons" / chapter.number / "index.html").read_text()
+    page = (built_site / "lessons" / chapter.number / "index.html").read_text()
     listings = Listings(page).found
     work = tmp_path / "work"
     copy_start(chapter, work)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -417,21 +416,6 @@ def test_page_follows_the_work(project: Path, site: Path, page: Page) -> None:
         page.goto("about:blank")  # before the server ends: the browser notes each try that fails
 
 
-@pytest.fixture
-def real_site() -> Path:
-    """The course's own, built as ./course docs --build does it."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "course"), "docs", "--build"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return ROOT / "site"
-
-
 def look_at_all_sizes(page: Page, name: str) -> None:
     page.emulate_media(reduced_motion="reduce")
     for scheme in ("light", "dark"):
@@ -466,10 +450,10 @@ def save_view(page: Page, name: str) -> None:
 @pytest.mark.xdist_group("site")
 @pytest.mark.timeout(600)
 def test_first_two_steps_of_chapter_1(
-    real_site: Path, project: Path, page: Page, troubles: list[str]
+    built_site: Path, project: Path, page: Page, troubles: list[str]
 ) -> None:
     """Red, green, run, subscribe, wires, hint, reload, a server that is started again."""
-    with learning(project, real_site) as learn:
+    with learning(project, built_site) as learn:
         page.goto(learn.address)
         bar = page.get_by_role("complementary", name="Your work")
         steps = {
@@ -516,7 +500,7 @@ def test_first_two_steps_of_chapter_1(
         members = relatives(learn.process.pid)
     assert wait_for(lambda: not any(map(is_alive, members)), 5)
     expect(bar.get_by_role("status").first).to_contain_text("Start it again")
-    with learning(project, real_site, port):
+    with learning(project, built_site, port):
         expect(bar.get_by_role("status").first).to_have_text("", timeout=20_000)
         expect(steps[2]).to_contain_text("green")
         page.goto("about:blank")

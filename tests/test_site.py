@@ -4,7 +4,6 @@ import functools
 import http.server
 import importlib
 import json
-import os
 import re
 import shlex
 import shutil
@@ -49,33 +48,16 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built strictly from a copy of nothing: ./course docs --build sets itself up."""
-    environment = {key: value for key, value in os.environ.items() if key != "REDIS_URL"}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "course"), "docs", "--build"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return ROOT / "site"
-
-
 @pytest.mark.timeout(300)
-def test_site_builds_strictly(site: Path) -> None:
+def test_site_builds_strictly(built_site: Path) -> None:
     """A missing file, page, link or anchor would fail the build; every lesson is there."""
     for number in ("01", "02", "03", "04", "05"):
-        assert (site / "lessons" / number / "index.html").exists()
-    assert (site / "print" / "index.html").exists()
+        assert (built_site / "lessons" / number / "index.html").exists()
+    assert (built_site / "print" / "index.html").exists()
 
 
 @pytest.mark.timeout(300)
-def test_internal_links_lead_somewhere(site: Path) -> None:
+def test_internal_links_lead_somewhere(built_site: Path) -> None:
     """Every internal link of every page built has its file, and its anchor if it names one."""
     broken = []
 
@@ -83,7 +65,7 @@ def test_internal_links_lead_somewhere(site: Path) -> None:
     def ids_of(file: Path) -> set[str]:
         return set(re.findall(r'\bid="?([^"\s>]+)', file.read_text()))
 
-    for file in site.rglob("*.html"):
+    for file in built_site.rglob("*.html"):
         if file.name == "404.html":  # its links begin at the server's root
             continue
         prose = re.sub(r"<pre\b.*?</pre>", "", file.read_text(), flags=re.DOTALL)
@@ -95,7 +77,7 @@ def test_internal_links_lead_somewhere(site: Path) -> None:
             target = target / "index.html" if target.is_dir() else target
             has_anchor = target.suffix != ".html" or not anchor or anchor in ids_of(target)
             if not target.exists() or not has_anchor:
-                broken.append(f"{file.relative_to(site)}: {link}")
+                broken.append(f"{file.relative_to(built_site)}: {link}")
     assert broken == []
 
 
@@ -189,7 +171,7 @@ def test_screenshots_are_not_stale() -> None:
         ("{{ main.py }}", "includes nothing"),
     ],
 )
-def test_wrong_include_fails(site: Path, line: str, problem: str) -> None:
+def test_wrong_include_fails(built_site: Path, line: str, problem: str) -> None:
     """Code that is not there, under that name, fails the build."""
     importlib.invalidate_caches()  # the site's packages may have come a moment ago
     include = importlib.import_module("course.site.include")
@@ -198,7 +180,7 @@ def test_wrong_include_fails(site: Path, line: str, problem: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_include_takes_what_belongs_to_a_function(site: Path) -> None:
+def test_include_takes_what_belongs_to_a_function(built_site: Path) -> None:
     """An included function comes with its decorators and the comment above, and what is new."""
     include = importlib.import_module("course.site.include")
     block = include.expand(["  {{ 02 project/subscriptions/views.py start_subscription }}"])
@@ -279,14 +261,14 @@ def without_times(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def served(site: Path) -> Iterator[str]:
+def served(built_site: Path) -> Iterator[str]:
     """The site behind a small server of its own."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *arguments: object) -> None:
             pass
 
-    handler = functools.partial(Quiet, directory=str(site))
+    handler = functools.partial(Quiet, directory=str(built_site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -311,14 +293,14 @@ def width_of(page: Page, file: Path, url: str) -> int:
     ],
     ids=["some", "all"],
 )
-def test_pages_open_offline(site: Path, served: str, page: Page, pages: list[str]) -> None:
+def test_pages_open_offline(built_site: Path, served: str, page: Page, pages: list[str]) -> None:
     """Each page opens without a console error, draws its diagrams, and asks no other machine."""
     page.set_viewport_size({"width": 375, "height": 800})
     wide = []
-    files = {file for pattern in pages for file in site.glob(f"{pattern}/index.html")}
+    files = {file for pattern in pages for file in built_site.glob(f"{pattern}/index.html")}
     assert len(files) >= 10
     for file in sorted(files):
-        path = file.parent.relative_to(site).as_posix()
+        path = file.parent.relative_to(built_site).as_posix()
         if path != "print" and width_of(page, file, f"{served}/{path}/") > 375:
             wide.append(path)
     assert wide == []
@@ -326,11 +308,11 @@ def test_pages_open_offline(site: Path, served: str, page: Page, pages: list[str
 
 @pytest.mark.thorough
 @pytest.mark.timeout(300)
-def test_whole_site_on_one_page_opens_offline(site: Path, served: str, page: Page) -> None:
+def test_whole_site_on_one_page_opens_offline(built_site: Path, served: str, page: Page) -> None:
     """So does the page to print, which holds all the others and needs seconds to be laid out."""
     page.set_default_timeout(120_000)
     page.set_viewport_size({"width": 375, "height": 800})
-    assert width_of(page, site / "print" / "index.html", f"{served}/print/") <= 375
+    assert width_of(page, built_site / "print" / "index.html", f"{served}/print/") <= 375
 
 
 @pytest.mark.timeout(300)
