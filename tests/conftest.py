@@ -1,11 +1,11 @@
 """What tests of several files share."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command import environment
 
 from course.content.chapters import ROOT
 
@@ -13,11 +13,10 @@ from course.content.chapters import ROOT
 @pytest.fixture(scope="session")
 def built_site() -> Path:
     """The site, built strictly as a reader does it: ./course docs --build sets itself up."""
-    environment = {key: value for key, value in os.environ.items() if key != "REDIS_URL"}
     done = subprocess.run(
         [sys.executable, str(ROOT / "course"), "docs", "--build"],
         cwd=ROOT,
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=280,

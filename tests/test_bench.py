@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from command import course, start_course
 
 from course.bench.idle import Crowd, allow_files
 from course.bench.lanes import Event, Lane, draw_lane
@@ -31,24 +32,12 @@ from course.bench.targets import (
     memory_target,
     sockets_target,
 )
-from course.content.chapters import ROOT
 from course.processes import Process, Redis, wait_for
-
-COMMAND = [sys.executable, "-m", "course"]
-ENV = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
-
-
-def course(*arguments: object, limit: float = 60) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=limit, check=False
-    )
 
 
 @contextmanager
 def course_process(*arguments: object, **env: str) -> Iterator[Process]:
-    command = " ".join([*COMMAND, *map(str, arguments)])
-    process = Process("bench", command, ROOT, ENV | {"PYTHONUNBUFFERED": "1"} | env)
+    process = start_course(*arguments, **env)
     try:
         yield process
     finally:

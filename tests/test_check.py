@@ -5,12 +5,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from command import COURSE, course
 
 from course.content.chapters import ROOT, find_chapter
 from course.content.edits import Edit, copy_app
@@ -21,15 +21,6 @@ from course.processes.tree import commands_of, is_alive, relatives
 from course.work.folder import copy_start, start
 from course.work.progress import STATE
 from course.work.session import check
-
-COMMAND = [sys.executable, "-m", "course"]
-
-
-def course(*arguments: object, limit: float = 100) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False
-    )
 
 
 def processes_in(folder: Path) -> list[str]:
@@ -168,7 +159,7 @@ def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path:
     temporary.mkdir()
     copy_app(find_chapter("01").folder, app, [])
     running = subprocess.Popen(
-        [*COMMAND, "check", "01", "--project", str(app)], cwd=ROOT, text=True,
+        [*COURSE, "check", "01", "--project", str(app)], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         env=os.environ | {"TMPDIR": str(temporary)},
     )  # fmt: skip
@@ -192,7 +183,7 @@ def test_watch_checks_again_on_save(tmp_path: Path) -> None:
     app = tmp_path / "app"
     copy_app(find_chapter("01").folder, app, [Edit("main.py", new="app = (\n")])
     running = subprocess.Popen(
-        [*COMMAND, "check", "01", "--project", str(app), "--watch"], cwd=ROOT, text=True,
+        [*COURSE, "check", "01", "--project", str(app), "--watch"], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip

@@ -1,17 +1,15 @@
 """`./course grade --page`: the table of a class in the browser, row by row."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from command import course
 from playwright.sync_api import Page, expect
 
-from course.content.chapters import ROOT, find_chapter
+from course.content.chapters import find_chapter
 from course.content.edits import Edit, copy_app
 from course.grade.results import Results, Row
 from course.learn.class_page import class_page
@@ -52,17 +50,9 @@ def test_command_says_where_the_page_is(tmp_path: Path) -> None:
     """The address is printed; the row is the same as without the page."""
     main = Edit("main.py", new="def begun(\n")
     copy_app(find_chapter("01").folder, tmp_path / "class" / "ann", [main])
-    command = [sys.executable, "-m", "course", "grade", str(tmp_path / "class")]
-    command += ["--chapter", "01", "--out", str(tmp_path / "results.csv"), "--page"]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"BROWSER": "true"},  # a program that opens nothing
-        capture_output=True,
-        text=True,
-        timeout=80,
-        check=False,
-    )
+    options = ("--chapter", "01", "--out", tmp_path / "results.csv", "--page")
+    # BROWSER is a program that opens nothing.
+    done = course("grade", tmp_path / "class", *options, limit=80, BROWSER="true")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"The table, row by row: http://127\.0\.0\.1:\d+/enter\?token=", done.stdout)
     rows = Results(tmp_path / "results.csv").rows

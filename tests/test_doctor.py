@@ -1,14 +1,11 @@
 """`./course doctor`: what it finds, what it advises on each system, and its exit code."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from command import course
 
 from course.doctor.findings import (
     Finding,
@@ -32,9 +29,8 @@ WSL = "Linux version 6.6.87.2-microsoft-standard-WSL2 (root@439a258ad544)"
 PLAIN = "Linux version 6.12.43+deb12-amd64 (debian-kernel@lists.debian.org)"
 
 
-def doctor(*options: str, env: Mapping[str, str] = os.environ) -> tuple[int, str]:
-    command = [sys.executable, "-m", "course", "doctor", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=env, check=False)
+def doctor(*options: str, **env: str) -> tuple[int, str]:
+    done = course("doctor", *options, limit=30, **env)
     assert done.stderr == ""
     return done.returncode, done.stdout
 
@@ -50,12 +46,12 @@ def test_everything_is_looked_at() -> None:
 
 def test_required_redis_is_missing() -> None:
     """A REDIS_URL that leads nowhere: exit code 1, and one command, in words and as JSON."""
-    env = os.environ | {"REDIS_URL": f"redis://{HOST}:{free_port()}/0"}
-    code, output = doctor(env=env)
+    url = f"redis://{HOST}:{free_port()}/0"
+    code, output = doctor(REDIS_URL=url)
     assert code == 1
     assert "✗ Redis" in output
     assert "unset REDIS_URL" in output
-    code, output = doctor("--json", env=env)
+    code, output = doctor("--json", REDIS_URL=url)
     data = json.loads(output)
     assert (code, data["is_well"]) == (1, False)
     bad = [found for found in data["findings"] if found["is_required"] and not found["is_good"]]
@@ -64,8 +60,8 @@ def test_required_redis_is_missing() -> None:
 
 def test_optional_things_do_not_decide() -> None:
     """Without browser and nginx the course runs: exit code 0, and how to get them is said."""
-    hidden = os.environ | {"PATH": "/nonexistent", "HOME": "/nonexistent", "COURSE_BROWSER": ""}
-    code, output = doctor("--json", env=hidden)
+    hidden = {"PATH": "/nonexistent", "HOME": "/nonexistent", "COURSE_BROWSER": ""}
+    code, output = doctor("--json", **hidden)
     found = {finding["what"]: finding for finding in json.loads(output)["findings"]}
     assert not found["Browser for the tests"]["is_good"]
     assert found["Browser for the tests"]["remedy"]

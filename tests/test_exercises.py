@@ -5,11 +5,10 @@ That each solution also leaves the chapter as it was is slow: ./course test -m g
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import course
 
 from course.content.chapters import ROOT, all_chapters, find_chapter
 from course.content.edits import copy_app
@@ -33,13 +32,6 @@ def checked(exercise: Exercise, folder: Path) -> Result:
 def said(result: Result) -> str:
     first = result.first_failed
     return f"{result.problem}\n{first.failure if first else ''}"
-
-
-def course(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "course", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
-    )
 
 
 def test_every_chapter_has_exercises() -> None:

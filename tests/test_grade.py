@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import tomllib
 from pathlib import Path
@@ -14,6 +13,7 @@ from xml.etree import ElementTree
 
 import psutil
 import pytest
+from command import COURSE, course
 
 from course.content.chapters import ROOT, find_chapter
 from course.content.edits import Edit, copy_app
@@ -62,10 +62,7 @@ def right_variants(number: str) -> list[dict[str, Any]]:
 
 
 def grade(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "course", "grade", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False
-    )
+    return course("grade", *arguments, limit=1100)
 
 
 def rows_of(out: Path) -> dict[str, dict[str, str]]:
@@ -153,7 +150,7 @@ def test_interrupted_grading_goes_on(tmp_path: Path) -> None:
     submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
     (submissions / "a-empty").mkdir(parents=True)
     project(submissions, "b-hangs", "01", HOSTILE["hangs"])
-    command = [sys.executable, "-m", "course", "grade", str(submissions), "--chapter", "01"]
+    command = [*COURSE, "grade", str(submissions), "--chapter", "01"]
     running = subprocess.Popen(
         [*command, "--jobs", "1", "--out", str(out)], cwd=ROOT, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

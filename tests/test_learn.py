@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +16,13 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from command import start_course
 from playwright.sync_api import Page, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from course.content.chapters import ROOT, find_chapter
+from course.content.chapters import find_chapter
 from course.content.ideas import FAILED, PASSED, Idea
 from course.content.steps import Step, find_state
 from course.learn import engine as engine_module
@@ -30,7 +30,7 @@ from course.learn.access import Access, read_key
 from course.learn.engine import Engine
 from course.learn.serving import LearnProblem, Options, serve
 from course.learn.state import RED, State
-from course.processes import HOST, Process, free_port, wait_for
+from course.processes import HOST, free_port, wait_for
 from course.processes.guard import Guard
 from course.processes.tree import is_alive, relatives
 from course.site import build
@@ -68,12 +68,9 @@ class Learn:
         self.web_port = free_port()
         self.own = f"http://{HOST}:{self.port}"
         temporary.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "course", "learn", "01", "--no-open"]
-        command += ["--project", str(project), "--site", str(site), "--port", str(self.port)]
-        command += ["--web-port", str(self.web_port), "--newsletter-port", str(free_port())]
-        env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
-        env |= {"PYTHONUNBUFFERED": "1", "TMPDIR": str(temporary)}
-        self.process = Process("learn", " ".join(command), ROOT, env)
+        options = ["--no-open", "--project", project, "--site", site, "--port", self.port]
+        options += ["--web-port", self.web_port, "--newsletter-port", free_port()]
+        self.process = start_course("learn", "01", *options, TMPDIR=str(temporary))
         found = wait_for(lambda: "Ctrl-C ends this" in self.text, 30)
         assert found, self.text
         address = re.search(r"http://\S+", self.text)

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from command import COURSE, course, start_course
 
 from course.content.causes import general_rules
 from course.content.chapters import ROOT, all_chapters
@@ -38,7 +40,7 @@ from course.processes.process import LONGEST_LINE
 from course.processes.tree import commands_of, is_alive, relatives
 from course.testkit import running
 
-COMMAND = f"{sys.executable} -m course run"
+RUN = [*COURSE, "run", "--no-open"]
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +56,7 @@ def signals_are_heard() -> Iterator[None]:
 
 @contextmanager
 def course_run(*arguments: object, **env: str) -> Iterator[Process]:
-    command = " ".join([COMMAND, "--no-open", *map(str, arguments)])
-    environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
-    process = Process("run", command, ROOT, environment | {"PYTHONUNBUFFERED": "1"} | env)
+    process = start_course("run", "--no-open", *arguments, **env)
     try:
         yield process
     finally:
@@ -124,7 +124,7 @@ def read_until(terminal: int, words: str, within: float = 30) -> None:
 def test_end_of_the_terminal_ends_everything(how: str, tmp_path: Path) -> None:
     """A real terminal is closed, so that each write to it fails; or sends SIGQUIT."""
     ports = ["--port", str(free_port()), "--newsletter-port", str(free_port())]
-    command = [*COMMAND.split(), "--no-open", "01", *ports]
+    command = [*RUN, "01", *ports]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     pid, terminal = pty.fork()
     if pid == 0:
@@ -226,7 +226,7 @@ def test_line_without_an_end_is_bounded(tmp_path: Path) -> None:
 def test_background_job_hears_an_interrupt() -> None:
     """A script's `./course run &` has SIGINT ignored, and `kill -INT` ends it all the same."""
     ports = f"--port {free_port()} --newsletter-port {free_port()}"
-    command = f"(trap '' INT; exec {COMMAND} --no-open 01 {ports})"
+    command = f"(trap '' INT; exec {shlex.join(RUN)} 01 {ports})"
     process = Process("run", command, ROOT, os.environ | {"PYTHONUNBUFFERED": "1"})
     try:
         assert wait_for(lambda: "The page is at" in text_of(process), 30), text_of(process)
@@ -243,7 +243,7 @@ def test_reader_of_the_log_may_end_first() -> None:
     """`./course run | tee log`: Ctrl-C ends tee, too, and all processes all the same."""
     ports = ["--port", str(free_port()), "--newsletter-port", str(free_port())]
     running = subprocess.Popen(
-        [*COMMAND.split(), "--no-open", "01", *ports], cwd=ROOT, start_new_session=True,
+        [*RUN, "01", *ports], cwd=ROOT, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert running.stdout
@@ -311,7 +311,7 @@ def without_the_right_to_low_ports(*words: str) -> list[str]:
 def test_port_that_is_not_allowed_is_named() -> None:
     """A port below 1024 without the right to it is not allowed, which is not the same as taken."""
     done = subprocess.run(
-        without_the_right_to_low_ports(*COMMAND.split(), "01", "--port", "80", "--no-open"),
+        without_the_right_to_low_ports(*RUN, "01", "--port", "80"),
         cwd=ROOT, capture_output=True, text=True, timeout=40, check=False,
     )  # fmt: skip
     assert done.returncode == 2
@@ -339,10 +339,7 @@ def test_redis_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("command", ["run 01", "doctor"])
 def test_redis_url_that_is_no_url_is_named(command: str) -> None:
     """A REDIS_URL that is no address is one clear sentence, too."""
-    done = subprocess.run(
-        [sys.executable, "-m", "course", *command.split()], cwd=ROOT, check=False, timeout=60,
-        env=os.environ | {"REDIS_URL": "localhost:6379"}, capture_output=True, text=True,
-    )  # fmt: skip
+    done = course(*command.split(), limit=60, REDIS_URL="localhost:6379")
     assert "REDIS_URL is no address of a Redis" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert done.returncode
@@ -409,8 +406,7 @@ def test_chapter_is_found_by_number_and_name(name: str) -> None:
 
 def test_unknown_chapter_lists_the_right_ones() -> None:
     """A chapter that does not exist: the error lists those that do."""
-    command = [sys.executable, "-m", "course", "run", "99"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = course("run", "99", limit=30)
     assert done.returncode == 2
     assert all(str(chapter) in done.stderr for chapter in all_chapters())
 
@@ -436,8 +432,7 @@ def test_honcho_by_hand(tmp_path: Path) -> None:
 
 def test_chapters_are_listed_without_a_command() -> None:
     """./course alone lists the chapters."""
-    command = [sys.executable, "-m", "course"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = course(limit=30)
     assert done.returncode == 0
     assert all(str(chapter) in done.stdout for chapter in all_chapters())
 

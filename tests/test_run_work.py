@@ -1,20 +1,19 @@
 """`./course run work`, or any folder: the student's own app, restarted on each save."""
 
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from command import start_course
 from typer.testing import CliRunner
 
 from course.cli.app import app
 from course.content.chapters import CHAPTERS, ROOT, UnknownChapter
 from course.content.edits import copy_app
-from course.processes import HOST, Process, free_port, wait_for
+from course.processes import HOST, free_port, wait_for
 from course.processes.saves import SourceFilter
 from course.processes.tree import is_alive, relatives
 from course.work import folder as work
@@ -26,10 +25,8 @@ class Run:
 
     def __init__(self, project: Path, *options: str) -> None:
         self.project, self.port = project, free_port()
-        command = [sys.executable, "-m", "course", "run", str(project), "--no-open", *options]
-        command += ["--port", str(self.port), "--newsletter-port", str(free_port())]
-        env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
-        self.process = Process("run", " ".join(command), ROOT, env | {"PYTHONUNBUFFERED": "1"})
+        ports = ("--port", self.port, "--newsletter-port", free_port())
+        self.process = start_course("run", project, "--no-open", *options, *ports)
 
     @property
     def text(self) -> str:

@@ -7,20 +7,19 @@ import select
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from command import COURSE, course
 
 from course.cli.app import app
 from course.cli.bench import bench_app
 from course.content.chapters import ROOT, all_chapters
 from course.processes import free_port
 
-COURSE = [sys.executable, "-m", "course"]
 ESCAPE = re.compile(r"\x1b[\[\]()]?[0-9;?]*[A-Za-z]")
 COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-9]|4[0-9]|9[0-7]|10[0-7])[0-9;]*m")
 ROOT_COMMAND = typer.main.get_group(app)
@@ -36,10 +35,7 @@ QUICK = ("", "doctor", "diff 04 05", "hint 04", "run 99", "check 99", "completio
 
 def test_brackets_are_text() -> None:
     """What a message quotes is shown as it is, square brackets included."""
-    done = subprocess.run(
-        [*COURSE, "check", "01", "--project", "no [alt] [/b] folder"],
-        capture_output=True, text=True, cwd=ROOT, timeout=40, check=False,
-    )  # fmt: skip
+    done = course("check", "01", "--project", "no [alt] [/b] folder", limit=40)
     assert done.returncode == 2
     assert "no [alt] [/b] folder" in done.stderr
 

@@ -1,13 +1,12 @@
 """`check --wires`: before a failure stands what passed between the processes last."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import course
 
-from course.content.chapters import ROOT, find_chapter
+from course.content.chapters import find_chapter
 from course.content.ideas import START, ideas_of
 from course.testkit.report import LAST_EVENTS
 from course.work.output import message
@@ -49,6 +48,4 @@ def test_missing_message_is_seen(silent: Path) -> None:
 
 
 def test_command_has_the_option() -> None:
-    command = [sys.executable, "-m", "course", "check", "--help"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert "--wires" in done.stdout
+    assert "--wires" in course("check", "--help").stdout

@@ -10,7 +10,7 @@ import httpx
 from websockets.sync.client import connect
 
 from course.processes import HOST, Process, answers, free_port, project_environment, wait_for
-from course.testkit import RunningProject, expect, expect_that, run_async
+from course.testkit import RunningProject, ahead, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
 
@@ -66,12 +66,14 @@ def test_lookups_grow_with_clients(project: RunningProject) -> None:
     few = run_async(lambda: lookups_for(2))
     many = run_async(lambda: lookups_for(20))
     expect_that(
-        many > 4 * max(few, 1),
-        "about ten times the queries for ten times the clients",
-        f"{few} a second for 2 clients, {many} a second for 20",
-        usually="this chapter's server queries the state for each client, again and again",
+        many <= 200,
+        "at most 10 queries a second for each of 20 clients",
+        f"{many} queries a second",
+        usually="the view queries the state again and again, without a wait in between",
         look_at=VIEWS,
     )
+    if many <= 4 * max(few, 1):
+        ahead(f"{few} queries a second for 2 clients, {many} for 20; chapter 4 needs as few")
 
 
 def test_raw_asgi_speaks_first(folder: Path) -> None:

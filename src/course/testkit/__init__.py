@@ -3,7 +3,7 @@
 Nothing here, and no test that uses it, imports the project: what is judged is what it does.
 """
 
-from course.testkit.expect import NotAsExpected, eventually, expect, expect_that
+from course.testkit.expect import NotAsExpected, ahead, eventually, expect, expect_that
 from course.testkit.follower import FINAL, Follower, SocketClosed, TaskStatus, run_async
 from course.testkit.launched import Web
 from course.testkit.project import RunningProject, running
@@ -18,6 +18,7 @@ __all__ = [
     "SocketClosed",
     "TaskStatus",
     "Web",
+    "ahead",
     "eventually",
     "expect",
     "expect_that",

@@ -37,6 +37,7 @@ class Ready:
 class Passed:
     idea: str
     seconds: float
+    remark: str = ""  # what is to be said of it all the same
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 
 from course.processes import ProjectProblem, RedisProblem
 from course.testkit.events import Event, Failed, Failure, Passed, Ready, Skipped, encode
+from course.testkit.expect import AHEAD
 from course.testkit.explain import explain
 from course.testkit.project import RunningProject
 from course.testkit.records import BEGUN, DID_NOT_START, Record
@@ -30,7 +31,7 @@ class IdeaRunner:
         self.lines, self.project, self.begun = lines, project, begun
         self.failure: Failure | None = None
         self.did_not_start = False
-        self.skipped = ""
+        self.skipped = self.remark = ""
 
     def send(self, event: Event) -> None:
         self.lines.write(encode(event))
@@ -47,7 +48,7 @@ class IdeaRunner:
         return True
 
     def judge(self, key: str, items: list[pytest.Item]) -> Event:
-        self.failure, self.did_not_start, self.skipped = None, False, ""
+        self.failure, self.did_not_start, self.skipped, self.remark = None, False, "", ""
         start = time.monotonic()
         for item in items:
             if getattr(item, "originalname", "") == key:
@@ -58,7 +59,9 @@ class IdeaRunner:
         seconds = round(time.monotonic() - start, 2)
         if self.failure:
             return Failed(key, seconds, self.failure, self.did_not_start)
-        return Skipped(key, seconds, self.skipped) if self.skipped else Passed(key, seconds)
+        if self.skipped:
+            return Skipped(key, seconds, self.skipped)
+        return Passed(key, seconds, self.remark)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -66,7 +69,11 @@ class IdeaRunner:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report: pytest.TestReport = yield
         if report.skipped:
-            self.skipped = str(call.excinfo.value) if call.excinfo else "skipped"
+            reason = str(call.excinfo.value) if call.excinfo else "skipped"
+            if reason.startswith(AHEAD):
+                self.remark = reason
+            else:
+                self.skipped = reason
         elif report.failed and call.excinfo and not self.failure:
             error = call.excinfo.value
             record = Record.of(item)

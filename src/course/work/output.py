@@ -32,13 +32,15 @@ LONGEST = 300  # characters of one line
 def line_of(decision: Decision, step: Step | None) -> Text:
     """The idea, how it was decided, and the step of the lesson that brings it."""
     mark, style = MARKS[decision.state]
-    rest = "" if decision.state in (PASSED, FAILED) else f" ({reason(decision)})"
+    said = reason(decision)
+    rest = f" ({said})" if said else ""
     which = f"  {step}" if step else ""
     return Text.assemble((f"{mark} ", style), decision.idea.text, (rest + which, "dim"))
 
 
 def reason(decision: Decision) -> str:
-    return "not checked: no browser" if decision.state == SKIPPED else "not reached"
+    unsettled = {SKIPPED: "not checked: no browser", NOT_REACHED: "not reached"}
+    return unsettled.get(decision.state, decision.remark)
 
 
 class Lines:
@@ -65,7 +67,7 @@ class Lines:
     def folds(self, decision: Decision) -> bool:
         idea = decision.idea
         is_given = decision.state == PASSED and not idea.is_new and idea.key != START
-        return is_given or decision.state == NOT_REACHED
+        return (is_given and not decision.remark) or decision.state == NOT_REACHED
 
     def say_folded(self) -> None:
         if not self.folded:
@@ -228,6 +230,7 @@ def as_data(what: Work, project: Path, result: Result) -> dict[str, Any]:
                 "is_new": decision.idea.is_new,
                 "state": decision.state,
                 "seconds": decision.seconds,
+                "remark": decision.remark,
                 **(asdict(decision.failure) if decision.failure else {}),
             }
             for decision in result.decisions

@@ -29,6 +29,7 @@ class Decision:
     state: str = NOT_REACHED
     seconds: float = 0.0
     failure: Failure | None = None
+    remark: str = ""  # of one that holds: how it goes beyond the chapter
 
 
 @dataclass
@@ -179,8 +180,8 @@ class Check:
                 lane.running = ""
                 is_start = did_not_start and START in self.numbers
                 self.fail(START if is_start else key, failure, seconds)
-            case Passed(key, seconds):
-                self.decide(key, PASSED, seconds)
+            case Passed(key, seconds, remark):
+                self.decide(key, PASSED, seconds, remark=remark)
             case Skipped(key, seconds):
                 self.decide(key, SKIPPED, seconds)
             case Ready():
@@ -225,11 +226,17 @@ class Check:
                 self.end(lane)  # nothing depends on its answer any more
 
     def decide(
-        self, key: str, state: str, seconds: float = 0.0, failure: Failure | None = None
+        self,
+        key: str,
+        state: str,
+        seconds: float = 0.0,
+        failure: Failure | None = None,
+        remark: str = "",
     ) -> None:
         decision = self.result.decisions[self.numbers[key]]
         if decision.state == NOT_REACHED:
-            decision.state, decision.seconds, decision.failure = state, seconds, failure
+            decision.state, decision.seconds = state, seconds
+            decision.failure, decision.remark = failure, remark
             if self.on_judged:
                 self.on_judged(decision)
             self.tell()
