@@ -33,6 +33,12 @@ def made(number: str, variant: dict[str, Any], target: Path) -> Path:
     return target
 
 
+def may_fail_first(variant: dict[str, Any]) -> set[str]:
+    """One idea, or several of which the machine's speed decides; none of a right variant."""
+    named = variant.get("test", [])
+    return {named} if isinstance(named, str) else set(named)
+
+
 def said(result: Result) -> str:
     first = result.first_failed
     return f"{result.problem}\n{first.failure if first else ''}"
@@ -51,7 +57,7 @@ def test_variant_fits_its_chapter(number: str, variant: dict[str, Any], tmp_path
     """Each change finds its place in the chapter of today, and names an idea of it."""
     made(number, variant, tmp_path / "app")
     keys = {idea.key for idea in ideas_of(find_chapter(number))}
-    assert variant.get("test", "test_project_starts") in keys
+    assert may_fail_first(variant) <= keys
 
 
 @pytest.mark.gallery
@@ -61,10 +67,11 @@ def test_broken_variant_fails(number: str, variant: dict[str, Any], tmp_path: Pa
     """The named test fails first, with the words that help, and not by an accident of the kit."""
     ideas = ideas_of(find_chapter(number))
     # What comes after the named test is not reached: it need not be run to see that.
-    until = [idea.key for idea in ideas].index(variant["test"]) + 1
+    first = may_fail_first(variant)
+    until = max(n for n, idea in enumerate(ideas, 1) if idea.key in first)
     result = check(ideas[:until], made(number, variant, tmp_path / "app"))
     assert result.first_failed, f"nothing failed: {said(result)}"
-    assert result.first_failed.idea.key == variant["test"], said(result)
+    assert result.first_failed.idea.key in first, said(result)
     for word in variant["words"]:
         assert re.search(word, said(result)), f"{word!r} is not in:\n{said(result)}"
     failure = result.first_failed.failure

@@ -65,13 +65,23 @@ def test_answer_waits_for_the_end(project: RunningProject) -> None:
 
 def test_answer_waits_no_longer_than_asked(project: RunningProject) -> None:
     """Without a change the answer comes when the wait is over."""
-    state, seconds = long_poll(project, str(uuid.uuid4()), wait=1, within=4)
+    task_id = str(uuid.uuid4())
+    with project.watch_lookups(task_id) as lookups:
+        state, seconds = long_poll(project, task_id, wait=1, within=4)
+        asked = lookups()
     expect("the state of an unknown task", state, "PENDING")
     expect_that(
         0.9 <= seconds < 2.5,
         "an answer after the wait of 1 s",
         f"one after {seconds:.1f} s",
         usually="the view ignores its limit, or does not wait at all",
+        look_at=VIEWS,
+    )
+    expect_that(
+        asked <= 20,
+        "at most 20 queries of Redis in a wait of 1 s",
+        f"{asked} queries",
+        usually="the view does not wait between two queries: await asyncio.sleep(...)",
         look_at=VIEWS,
     )
 
@@ -96,7 +106,7 @@ def test_final_state_is_answered_at_once(project: RunningProject) -> None:
     project.until_final(task_id)
     state, seconds = long_poll(project, task_id, wait=20, within=4)
     expect("the state", state, "SUCCESS")
-    expect_that(seconds < 0.5, "an answer at once", f"one after {seconds:.1f} s", look_at=VIEWS)
+    expect_that(seconds < 1.5, "an answer at once", f"one after {seconds:.1f} s", look_at=VIEWS)
 
 
 @pytest.mark.parametrize("wait", ["-1", "31", "1e9", "nan", "soon"])
@@ -150,15 +160,21 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
         look_at=VIEWS,
     )
     expect_that(
-        page_seconds < 0.1,
-        f"GET / within 0.1 s (mean of ten) while {WAITERS} requests wait",
+        page_seconds < 0.5,
+        f"GET / within 0.5 s (mean of ten) while {WAITERS} requests wait",
         f"{page_seconds:.2f} s",
         usually="the waiting blocks the event loop, or holds a thread each: "
         "await asyncio.sleep(), and asyncio.to_thread() for what blocks",
         look_at=VIEWS,
     )
     spread = max(ended) - min(ended)
-    expect_that(spread < 1.5, "answers to all within about a second", f"within {spread:.1f} s")
+    expect_that(
+        spread < 3,
+        "answers to all within 3 s",
+        f"within {spread:.1f} s",
+        usually="the waiters block each other: what blocks belongs in asyncio.to_thread()",
+        look_at=VIEWS,
+    )
 
 
 def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
@@ -182,8 +198,8 @@ def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
 
     seconds = run_async(come_while_redis_is_frozen)
     expect_that(
-        seconds < 0.3,
-        "GET / is answered within 0.3 s while Redis is frozen",
+        seconds < 0.5,
+        "GET / is answered within 0.5 s while Redis is frozen",
         f"after {seconds:.2f} s",
         usually="the state is looked up on the event loop; asyncio.to_thread takes it off",
         look_at=VIEWS,
@@ -222,7 +238,7 @@ def test_page_needs_few_requests(project: RunningProject, page: Page) -> None:
 
     def on_request(request: Request) -> None:
         if request.resource_type in ("fetch", "xhr"):
-            asked.append(f"{request.method} {request.url}")
+            asked.append(f"{request.method} {request.url.removeprefix(project.url)}")
 
     page.on("request", on_request)
     page.get_by_label("e-mail").fill("slow+2@example.com")
@@ -230,17 +246,17 @@ def test_page_needs_few_requests(project: RunningProject, page: Page) -> None:
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
     gets = [request for request in asked if request.startswith("GET")]
     expect_that(
-        2 <= len(gets) <= 4,
-        "two to four GETs",
-        gets,
-        usually="the page still polls, or asks again without letting the server wait",
+        all("wait=" in url for url in gets),
+        "GETs with ?wait=, the seconds that the server may wait",
+        gets[-1] if gets else "no GET",
+        usually="the page still polls once a second, or gives the parameter another name",
         look_at=FOLLOW,
     )
     expect_that(
-        all("wait=" in url for url in gets),
-        "GETs that name how long they would wait",
-        gets,
-        usually="the page still polls once a second",
+        2 <= len(gets) <= 4,
+        "two to four GETs",
+        f"{len(gets)} of them",
+        usually="the page still polls, or asks again without letting the server wait",
         look_at=FOLLOW,
     )
     expect_page(page.locator("#totals")).to_contain_text(f"{1 + len(gets)} requests, ")

@@ -36,8 +36,10 @@ class PageLog:
     said: list[tuple[str, str]] = field(default_factory=list)  # the text, and the script's place
     failed: list[str] = field(default_factory=list)  # requests without an answer
     answers: list[Response] = field(default_factory=list)  # those that were errors
+    page: Page | None = None
 
     def listen(self, page: Page) -> None:
+        self.page = page
         page.on("console", self.note_console)
         page.on("pageerror", self.note_error)
         page.on("requestfailed", self.note_failed)
@@ -60,6 +62,13 @@ class PageLog:
     def note_answer(self, answer: Response) -> None:
         if answer.status >= 400:
             self.answers.append(answer)
+
+    def notice(self) -> str:
+        """What the page tells its reader beside the state, at this moment."""
+        with suppress(Error):
+            if self.page:
+                return (self.page.locator("#notice").text_content(timeout=500) or "").strip()
+        return ""
 
     def complaints(self, folder: Path) -> list[Complaint]:
         """All of it, with the places in the project's own files."""

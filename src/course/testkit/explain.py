@@ -164,7 +164,8 @@ def find_in_code(pattern: str, folder: Path) -> str:
         for path in own_files(folder, suffix):
             text = path.read_text(errors="replace")
             if found := re.search(pattern, text):
-                line = text.count("\n", 0, found.start()) + 1
+                group = "here" if "here" in found.re.groupindex else 0
+                line = text.count("\n", 0, found.start(group)) + 1
                 return f"{path.relative_to(folder)}:{line}"
     return ""
 
@@ -178,7 +179,9 @@ def in_words(error: BaseException, record: Record) -> tuple[str, str]:
         return error.expected, error.seen
     text = str(error).strip()
     if isinstance(error, AssertionError) and text.startswith(("Locator expected", "Page expected")):
-        return from_browser(text)
+        expected, seen = from_browser(text)
+        notice = record.page.notice() if record.page and "notice" not in expected else ""
+        return expected, f"{seen} (its notice: {notice})" if notice else seen
     for kinds, words in WORDS:
         if isinstance(error, kinds):
             return words(error, record)
@@ -269,7 +272,7 @@ def readable(text: str) -> str:
     text = text.partition("Call log:")[0].strip()
     text = re.sub(
         r"re\.compile\((['\"])(.*?)\1[^)]*\)",
-        lambda found: "'" + found[2].replace("|", "' or '").strip("^$") + "'",
+        lambda found: "'" + found[2].replace("|", "' or '").replace(r"\d", "0").strip("^$") + "'",
         text,
     )
     text = re.sub(r"regex pattern ", "text ", text)

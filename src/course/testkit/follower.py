@@ -41,8 +41,15 @@ def run_async(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return results[0]
 
 
+A_STATUS = "a frame that holds a task status as JSON"
+
+
 class SocketClosed(NotAsExpected):
     """The socket was closed where a frame was expected."""
+
+
+class NoFrame(NotAsExpected):
+    """No frame came in time."""
 
 
 class Follower:
@@ -62,13 +69,20 @@ class Follower:
                 self.received.append(status)
                 return status
 
+    def next_if_any(self, within: float) -> TaskStatus | None:
+        __tracebackhide__ = True
+        try:
+            return self.next(within)
+        except NoFrame:
+            return None
+
     def _receive(self, seconds: float, within: float, usually: str, look_at: str) -> TaskStatus:
         __tracebackhide__ = True
         try:
             text = self.connection.recv(timeout=seconds)
         except TimeoutError:
             seen = f"nothing; before that {self.states}"
-            raise NotAsExpected(f"a frame within {within:g} s", seen, usually, look_at) from None
+            raise NoFrame(f"a frame within {within:g} s", seen, usually, look_at) from None
         except ConnectionClosed as closed:
             raise SocketClosed(
                 "a frame with a task status",
@@ -85,15 +99,17 @@ class Follower:
             )
         try:
             status = json.loads(text)
-            if not isinstance(status, dict):
-                raise ValueError(status)
         except ValueError:
-            raise NotAsExpected(
-                "a frame that holds a task status as JSON",
-                repr(text),
-                "the message was sent as Python prints it, not with json.dumps",
-                WS_VIEWS,
-            ) from None
+            usually = "the message was sent as Python prints it, not with json.dumps"
+            raise NotAsExpected(A_STATUS, repr(text), usually, WS_VIEWS) from None
+        if isinstance(status, str):
+            usually = (
+                "what is JSON text already was made JSON once more: send_text() sends "
+                'model_dump_json(), send_json() sends model_dump(mode="json")'
+            )
+            raise NotAsExpected(A_STATUS, f"a string: {text}", usually, WS_VIEWS)
+        if not isinstance(status, dict):
+            raise NotAsExpected(A_STATUS, text, "the frame is no JSON object", WS_VIEWS)
         return status
 
     @property
