@@ -14,11 +14,12 @@ from command import COURSE, course
 
 from course.content.chapters import ROOT, find_chapter
 from course.content.edits import Edit, copy_app
-from course.content.ideas import ideas_of
+from course.content.ideas import PASSED, ideas_of
 from course.content.steps import Step, copy_state, find_state, ideas_up_to
 from course.processes import HOST, wait_for
 from course.processes.tree import commands_of, is_alive, relatives
 from course.work.folder import copy_start, start
+from course.work.output import line_of
 from course.work.progress import STATE
 from course.work.session import check
 
@@ -52,6 +53,28 @@ def test_student_fails_is_helped_and_goes_on(tmp_path: Path) -> None:
     assert list(state["chapters"]["01"]["passed"]) == ["test_project_starts", "test_page_is_served"]
     assert "Hint 1 of 3" in course("hint", "01", "--project", work).stdout
     assert "Hint 2 of 3" in course("hint", "01", "--project", work).stdout
+
+
+def test_who_is_ahead_is_told_so(tmp_path: Path) -> None:
+    """A task that is unknown is answered with 404, as in chapter 6: the idea holds, with a word."""
+    app = tmp_path / "app"
+    views = "project/subscriptions/views.py"
+    known = """    if str(task_id) not in started:
+        raise HTTPException(404)
+    return get_task_info(str(task_id))
+"""
+    edits = [
+        Edit(views, "import APIRouter, ", "import APIRouter, HTTPException, "),
+        Edit(views, "Router()\n", "Router()\nstarted = set()\n"),
+        Edit(views, "    response.headers", "    started.add(task.id)\n    response.headers"),
+        Edit(views, "    return get_task_info(str(task_id))\n", known),
+    ]
+    copy_app(find_chapter("01").folder, app, edits)
+    ideas = [idea for idea in ideas_of(find_chapter("01")) if "unknown_task" in idea.key]
+    (decision,) = check(ideas, app).decisions
+    assert decision.state == PASSED, decision.failure
+    assert decision.remark.startswith("you are ahead: chapter 6")
+    assert decision.remark in line_of(decision, None).plain
 
 
 @pytest.mark.thorough

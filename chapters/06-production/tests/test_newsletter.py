@@ -64,13 +64,11 @@ def test_service_that_takes_too_long_is_given_up(
     own_project: Callable[..., RunningProject],
 ) -> None:
     """A response that never ends is given up after NEWSLETTER_DEADLINE_SECONDS."""
-    project, port = own_project("web"), free_port()
-    deadline = {"NEWSLETTER_DEADLINE_SECONDS": "1"}
+    port = free_port()
+    settings = {"NEWSLETTER_URL": f"http://{HOST}:{port}", "NEWSLETTER_DEADLINE_SECONDS": "1"}
     with service(Dripping, port):
-        project.wait_worker(
-            project.launch_worker(NEWSLETTER_URL=f"http://{HOST}:{port}", **deadline)
-        )
-        task_id = project.subscribe("ada@example.com", project.start_web(None, **deadline))
+        project = own_project("web", "worker", **settings)
+        task_id = project.subscribe("ada@example.com")
         status = eventually(
             lambda: project.status(task_id),
             lambda status: status["state"] in FINAL,
@@ -85,8 +83,8 @@ def test_service_that_takes_too_long_is_given_up(
 
 def test_service_that_is_away_is_tried_again(own_project: Callable[..., RunningProject]) -> None:
     """While nothing listens at NEWSLETTER_URL the task is retried; a path in it is kept."""
-    project, port = own_project("web"), free_port()
-    project.wait_worker(project.launch_worker(NEWSLETTER_URL=f"http://{HOST}:{port}/api"))
+    port = free_port()
+    project = own_project("web", "worker", NEWSLETTER_URL=f"http://{HOST}:{port}/api")
     task_id = project.subscribe("ada@example.com")
     state = eventually(
         lambda: project.status(task_id)["state"],

@@ -17,7 +17,7 @@ class Chapter:
     name: str  # "celery-signals"
     folder: Path
     summary: str  # the first line of text in its README
-    lanes = 3  # in which it is checked
+    lanes = 4  # in which it is checked
 
     def __str__(self) -> str:
         return f"{self.number}-{self.name}"

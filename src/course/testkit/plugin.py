@@ -17,7 +17,7 @@ from course.processes.browser import find_browser
 from course.processes.interrupts import ended_by_signals
 from course.testkit import scheduling
 from course.testkit.expect import NotAsExpected
-from course.testkit.launched import DidNotStart
+from course.testkit.launched import QUICK, DidNotStart
 from course.testkit.progress import Progress
 from course.testkit.project import RunningProject, launched, running
 from course.testkit.records import BEGUN, DID_NOT_START, SHARED, Record
@@ -192,13 +192,18 @@ def project(
 def own_project(
     folder: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., RunningProject]]:
-    """Start processes that this test alone uses, and may harm: own_project("web")."""
+    """Start processes that this test alone uses, and may harm: own_project("web").
+
+    Settings are environment variables of theirs: own_project("worker", CELERY_QUEUE="idle").
+    """
     with ExitStack() as stack:
 
-        def start(*names: str) -> RunningProject:
+        def start(*names: str, **settings: object) -> RunningProject:
             try:
                 wires = request.config.getoption("--wires")
-                project = stack.enter_context(launched(folder, *names, with_wires=wires))
+                project = stack.enter_context(
+                    launched(folder, *names, settings=QUICK | settings, with_wires=wires)
+                )
                 Record.of(request.node).projects.append(project)
                 project.wait_until_ready()
                 return project

@@ -14,6 +14,7 @@ from course.processes.tree import ProcessTree
 from course.testkit.events import Event, Order, decode
 
 LAST_LINES = 15
+MANY_PAGES = 6  # ideas of the page that are worth a second lane for them
 
 
 class Kind(Enum):
@@ -31,6 +32,9 @@ class Kind(Enum):
         found = [cls.MAIN, cls.PAGE]
         if any(not idea.needs_project for idea in ideas):
             found.append(cls.OWN)
+        # A page's idea waits more than it computes.
+        if sum(idea.needs_browser for idea in ideas) >= MANY_PAGES:
+            found.append(cls.PAGE)
         return found[:lanes]
 
     def order(self, ideas: list[Idea]) -> list[Idea]:
