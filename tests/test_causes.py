@@ -12,7 +12,7 @@ def test_rule_is_the_first_that_fits_its_example(rule: Rule) -> None:
     """What the example says is named by this rule, and by none before it; no group is left over."""
     assert rule.example
     # Others ask for something in the code, too, or for its absence.
-    before = [r for r in general_rules() if r is rule or not (r.code or r.lacks)]
+    before = [r for r in general_rules() if r is rule or not (r.code or r.async_code or r.lacks)]
     first = next(r for r in before if r.match(rule.example, rule.example) is not None)
     assert first is rule, f"{first} comes first"
     groups = rule.match(rule.example, rule.example) or {}

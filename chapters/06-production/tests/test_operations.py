@@ -11,6 +11,7 @@ from course.testkit import RunningProject, Web, eventually, expect, expect_that
 
 HEALTH = "project/health.py"
 METRICS = "project/metrics.py"
+VIEWS = "project/subscriptions/views.py"
 LOGS = "project/logs.py"
 
 
@@ -63,20 +64,36 @@ def test_metrics_are_counted(project: RunningProject) -> None:
     after = eventually(
         lambda: read_metrics(project, web),
         lambda seen: seen["newsletter_open_sockets"] == before["newsletter_open_sockets"],
-        "no socket is counted that is closed",
+        "newsletter_open_sockets is what it was before the socket was opened and closed",
         within=5,
+        show=lambda seen: f"{seen['newsletter_open_sockets']:g}",
+        usually="the gauge is increased for each client, and not decreased when it leaves",
         look_at=METRICS,
     )
 
     def grown(name: str) -> float:
         return float(after[name] - before.get(name, 0))
 
-    expect_that(grown("newsletter_messages_sent_total") >= 2, "two frames or more", after)
-    expect("notifications", grown("newsletter_notification_latency_seconds_count"), 1)
+    frames = grown("newsletter_messages_sent_total")
+    expect_that(
+        frames >= 2,
+        "newsletter_messages_sent_total grown by two or more",
+        f"by {frames:g}",
+        usually="the counter is not increased where a frame is sent",
+        look_at="project/ws/follower.py",
+    )
+    expect(
+        "newsletter_notification_latency_seconds_count grown by",
+        grown("newsletter_notification_latency_seconds_count"),
+        1,
+        usually="the latency is not observed where a message comes in",
+        look_at="project/ws/hub.py",
+    )
     seconds = grown("newsletter_notification_latency_seconds_sum")
     expect_that(0 <= seconds < 0.5, "a latency below half a second", seconds, look_at=METRICS)
-    expect_that(grown("newsletter_tasks_total SUCCESS") >= 1, "a task counted", after)
-    expect("found by fallback polls", grown("newsletter_fallback_finds_total"), 0)
+    tasks = grown("newsletter_tasks_total SUCCESS")
+    expect_that(tasks >= 1, 'newsletter_tasks_total{state="SUCCESS"} grown', f"by {tasks:g}")
+    expect("newsletter_fallback_finds_total grown by", grown("newsletter_fallback_finds_total"), 0)
 
 
 def test_reconnection_is_counted(own_project: Callable[..., RunningProject]) -> None:
@@ -115,8 +132,9 @@ def test_logs_are_json_with_the_task(project: RunningProject) -> None:
     found = eventually(
         lambda: [line["message"] for line in lines() if line.get("task_id") == task_id],
         lambda messages: any("succeeded" in message for message in messages),
-        "the worker's lines about the task, with its id",
+        "lines of the worker's log, in JSON, whose task_id is the task's",
         within=5,
+        usually="the formatter does not write the record's task_id",
         look_at=LOGS,
     )
     expect_that(any("received" in message for message in found), "its receipt, too", found)
@@ -137,7 +155,16 @@ def test_tasks_a_minute_are_limited(project: RunningProject) -> None:
 
     answers = [post(headers) for _ in range(8)]  # in two minutes at most
     statuses = [answer.status_code for answer in answers]
-    expect_that(429 in statuses[3:] and 429 not in statuses[:3], "202, then 429", statuses)
+    expect_that(
+        429 in statuses[3:] and 429 not in statuses[:3],
+        "202 three times, then 429, with TASKS_PER_MINUTE=3",
+        statuses,
+        usually="the tasks of a client are not counted"
+        if 429 not in statuses
+        else "all clients count as one: behind a proxy, a client's address is in X-Forwarded-For, "
+        "which uvicorn reads with --proxy-headers",
+        look_at=VIEWS if 429 not in statuses else "Procfile",
+    )
     refused = answers[statuses.index(429)]
     expect_that("retry-after" in refused.headers, "Retry-After", dict(refused.headers))
     status = post({"X-Forwarded-For": "198.51.100.251"}).status_code
@@ -158,4 +185,10 @@ def test_address_comes_from_the_proxy_alone(project: RunningProject) -> None:
         ).status_code
         for number in range(8)
     ]
-    expect_that(429 in statuses, "429, whatever the client says it is", statuses)
+    expect_that(
+        429 in statuses,
+        "429 for the eighth task of one client, whatever its X-Forwarded-For says",
+        statuses,
+        usually="anybody's X-Forwarded-For is believed: only FORWARDED_ALLOW_IPS names the proxy",
+        look_at="Procfile",
+    )

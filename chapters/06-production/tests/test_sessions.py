@@ -35,7 +35,13 @@ def close_code(project: RunningProject, task_id: str, headers: dict[str, str]) -
     ) as connection:
         follower = Follower(connection)
         code = follower.close_code()
-        expect("the frames before the close", follower.received, [], look_at="project/ws/hub.py")
+        expect(
+            "the frames before the socket is closed with 4404",
+            follower.received,
+            [],
+            usually="the task's owner is not compared with the client's session",
+            look_at="project/ws/hub.py",
+        )
         return code
 
 
@@ -47,7 +53,13 @@ def test_stranger_with_the_id_gets_nothing(project: RunningProject) -> None:
         unknown = other.get(f"/task_status/{uuid.uuid4()}")
         for client in (other, nobody):
             answer = client.get(f"/task_status/{task_id}")
-            expect("the status of a stranger's GET", answer.status_code, 404, look_at=VIEWS)
+            expect(
+                "the status of a stranger's GET",
+                answer.status_code,
+                404,
+                usually="the task's owner is not compared with the client's session",
+                look_at=VIEWS,
+            )
             expect("the answer's text", answer.text, unknown.text, look_at=VIEWS)
         cookies = "; ".join(f"{one.name}={one.value}" for one in other.cookies.jar)
         for headers in ({"Cookie": cookies}, {}):
@@ -83,11 +95,23 @@ def test_cookie_is_out_of_a_scripts_reach(project: RunningProject) -> None:
     with httpx.Client() as client:
         answer = client.post(f"{project.url}/subscriptions", json={"email": "slow+0@example.com"})
         cookie = answer.headers["set-cookie"].lower()
-        expect_that("httponly" in cookie and "samesite=lax" in cookie, "both", cookie)
+        expect_that(
+            "httponly" in cookie and "samesite=lax" in cookie,
+            "a cookie with HttpOnly and SameSite=Lax",
+            cookie,
+            usually="with another SameSite the cookie comes with other sites' requests, too",
+            look_at=SESSIONS,
+        )
         web = project.web_with(ENVIRONMENT="production", SESSION_SECRET=LONG_SECRET)
         answer = client.post(f"{web.url}/subscriptions", json={"email": "slow+0@example.com"})
         cookie = answer.headers["set-cookie"].lower()
-        expect_that(bool(re.search(r"; secure\b", cookie)), "a Secure cookie", cookie)
+        expect_that(
+            bool(re.search(r"; secure\b", cookie)),
+            "a Secure cookie with ENVIRONMENT=production",
+            cookie,
+            usually="the cookie would be sent over plain HTTP, too: https_only in production",
+            look_at=SESSIONS,
+        )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +124,13 @@ def test_production_needs_a_secret(project: RunningProject, secret: str | None) 
     code = process.wait(15)
     process.kill()
     output = "\n".join(process.lines)
-    expect("the exit code", code, 1, look_at="project/config.py")
+    expect(
+        "the exit code of a web process without a good SESSION_SECRET",
+        code,
+        1,
+        usually="the lifespan does not require a secret in production",
+        look_at="project/app.py",
+    )
     expect_that("SESSION_SECRET" in output, "a sentence that names SESSION_SECRET", output)
     expect_that("Traceback" not in output, "a sentence, and no traceback", output)
 
@@ -112,10 +142,22 @@ def test_repeated_request_starts_one_task(project: RunningProject) -> None:
     url = f"{project.url}/subscriptions"
     answers = [project.http.post(url, json=email, headers=key) for _ in range(3)]
     ids = {answer.json()["task_id"] for answer in answers}
-    expect("the number of tasks for one key", len(ids), 1, look_at=VIEWS)
+    expect(
+        "the number of tasks for one Idempotency-Key",
+        len(ids),
+        1,
+        usually="the task's id is not made from the key",
+        look_at=VIEWS,
+    )
     with stranger(project) as other:
         others = other.post("/subscriptions", json=email, headers=key).json()["task_id"]
-    expect_that(others not in ids, "another task for another browser", others, look_at=SESSIONS)
+    expect_that(
+        others not in ids,
+        "another task for another browser with the same key",
+        f"the same task, {others}",
+        usually="the task's id is made from the key alone, without the session",
+        look_at=SESSIONS,
+    )
     project.until_final(ids.pop())
     again = project.http.post(url, json=email).json()["task_id"]
     expect_that(again not in ids, "a new task without a key", again, look_at=SESSIONS)

@@ -153,6 +153,8 @@ def place_in_code(rule: Rule, groups: dict[str, str], folder: Path) -> str | Non
     """
     if rule.lacks and find_in_code(rule.lacks, folder):
         return None
+    if rule.async_code:
+        return find_in_async_code(rule.async_code, folder) or None
     if rule.code:
         return find_in_code(rule.code, folder) or None
     name = groups.get("name", "")
@@ -164,9 +166,17 @@ def find_in_code(pattern: str, folder: Path) -> str:
         for path in own_files(folder, suffix):
             text = path.read_text(errors="replace")
             if found := re.search(pattern, text):
-                group = "here" if "here" in found.re.groupindex else 0
-                line = text.count("\n", 0, found.start(group)) + 1
+                line = text.count("\n", 0, found.start()) + 1
                 return f"{path.relative_to(folder)}:{line}"
+    return ""
+
+
+def find_in_async_code(pattern: str, folder: Path) -> str:
+    for path in own_files(folder, ".py"):
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            where = f"{path.relative_to(folder)}:{number}"
+            if re.search(pattern, line) and is_in_async_function(where, folder):
+                return where
     return ""
 
 

@@ -20,6 +20,7 @@ class Rule:
     said: str = ""  # in what the project said: see general.toml
     seen: str = ""  # in what the test expected and saw, a line each
     code: str = ""  # in the project's own code; the line where it is found is looked at
+    async_code: str = ""  # in a line of an `async def` of that code
     lacks: str = ""  # nowhere in the project's own code
     find: str = ""  # "name": where the project's code has that group is looked at
     in_async: str = ""  # what helps at a line in an `async def`
