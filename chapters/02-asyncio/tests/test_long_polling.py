@@ -149,7 +149,7 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
             start = time.monotonic()
             await asyncio.to_thread(project.http.get, f"{project.url}/")
             times.append(time.monotonic() - start)
-        return await asyncio.gather(*waiting), sum(times) / len(times)
+        return await asyncio.gather(*waiting), max(times)
 
     states, page_seconds = run_async(crowd)
     expect(
@@ -160,8 +160,8 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
         look_at=VIEWS,
     )
     expect_that(
-        page_seconds < 0.5,
-        f"GET / within 0.5 s (mean of ten) while {WAITERS} requests wait",
+        page_seconds < 1,
+        f"GET / within 1 s, ten times, while {WAITERS} requests wait",
         f"{page_seconds:.2f} s",
         usually="the waiting blocks the event loop, or holds a thread each: "
         "await asyncio.sleep(), and asyncio.to_thread() for what blocks",
