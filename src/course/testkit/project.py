@@ -24,7 +24,6 @@ from course.testkit.expect import NotAsExpected, eventually, expect
 from course.testkit.follower import FINAL, WS_VIEWS, Follower, TaskStatus, handshake_refused
 from course.testkit.launched import LaunchedProject, Web
 
-MORE_POSTS, RETRY_PAUSE = 2, 0.5  # a busy machine's Redis may take longer than the app waits
 STATUS_LIMIT = 6.0  # seconds for an answer that need not wait for anything
 SUBSCRIPTION_VIEWS = "project/subscriptions/views.py"
 
@@ -44,20 +43,10 @@ class RunningProject(LaunchedProject):
     def post(self, email: object, web: Web | None = None) -> httpx.Response:
         return self.http.post(f"{(web or self.web).url}/subscriptions", json={"email": email})
 
-    def post_until_accepted(self, email: object, web: Web | None = None) -> httpx.Response:
-        """POST as a patient client does: a 503 with Retry-After is worth two more requests."""
-        answer = self.post(email, web)
-        for _ in range(MORE_POSTS):
-            if answer.status_code != 503 or "retry-after" not in answer.headers:
-                break
-            time.sleep(RETRY_PAUSE)
-            answer = self.post(email, web)
-        return answer
-
     def subscribe(self, email: str, web: Web | None = None) -> str:
         """Start a task for this address, and return the task's id."""
         __tracebackhide__ = True
-        answer = self.post_until_accepted(email, web)
+        answer = self.post(email, web)
         expect(
             "the status of POST /subscriptions",
             answer.status_code,
