@@ -9,12 +9,23 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
 import pytest
+from playwright.sync_api import Page
+from playwright.sync_api import expect as expect_page
 
 from course.testkit import RunningProject, ahead, eventually, expect, expect_that, run_async
 
 VIEWS = "project/ws/views.py"
 NOT_RECEIVED = "it is published to another channel than the view subscribes to, or not as JSON"
 TASKS = "project/subscriptions/tasks.py"
+# What the page's line for the state has said, however short: kept in a variable of the page.
+KEEP_TEXTS = """
+window.texts = [];
+document.addEventListener("DOMContentLoaded", () => {
+  const line = document.querySelector("[role=status], output");
+  new MutationObserver(() => texts.push(line.textContent))
+    .observe(line, { childList: true, characterData: true, subtree: true });
+});
+"""
 
 
 def test_other_process_reaches_every_page(project: RunningProject) -> None:
@@ -78,6 +89,23 @@ def progress_names_second_attempt(project: RunningProject, address: str) -> Iter
             usually="the task does not publish, or what it publishes with belongs to another loop",
             look_at=TASKS,
         )
+
+
+def test_page_shows_progress(project: RunningProject, page: Page) -> None:
+    """The page shows what the task says of its progress."""
+    page.add_init_script(KEEP_TEXTS)
+    page.goto(project.url)
+    page.get_by_label("e-mail").fill(f"busy+1@{uuid.uuid4().hex}.example.com")
+    page.get_by_role("button").click()
+    expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    texts: list[str] = page.evaluate("window.texts")
+    expect_that(
+        any("attempt" in text for text in texts),
+        "the task's progress, which names its attempts, in the page's line for the state",
+        texts,
+        usually="the frame's `progress` is not shown: the field has another name in the script",
+        look_at="project/subscriptions/static/status.js",
+    )
 
 
 @pytest.mark.not_in_check
