@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Request
 from playwright.sync_api import expect as expect_page
 
-from course.processes import HOST
+from course.processes import HOST, wait_for
 from course.testkit import (
     NotAsExpected,
     RunningProject,
@@ -183,8 +183,10 @@ def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
 
     async def come_while_redis_is_frozen() -> float:
         async with httpx.AsyncClient(timeout=10) as client:
+            before = project.calls("get")
             polls = [asyncio.create_task(client.get(url, params={"wait": 2})) for url in waiting]
-            await asyncio.sleep(0.3)  # all have looked once, and wait for their next look
+            # All have looked once, and wait for their next look.
+            await asyncio.to_thread(wait_for, lambda: project.calls("get") >= before + 5, 3)
             project.redis.signal(signal.SIGSTOP)
             try:
                 await asyncio.sleep(0.6)

@@ -99,7 +99,7 @@ def test_unusual_body_is_refused(project: RunningProject, body: bytes) -> None:
 def test_unknown_task_is_pending(project: RunningProject) -> None:
     """A task that was never started is PENDING: Celery cannot tell it from one that waits."""
     task_id = str(uuid.uuid4())
-    if project.http.get(f"{project.url}/task_status/{task_id}").status_code == 404:
+    if project.ask_status(task_id).status_code == 404:
         project.status(project.subscribe("ada@example.com"))  # it is not all tasks that it refuses
         ahead("chapter 6 keeps a record of each task, and answers 404 for others")
     status = project.status(task_id)
@@ -172,7 +172,7 @@ def test_bad_task_id_is_refused(project: RunningProject, task_id: str) -> None:
 def test_redis_away_is_said_at_once(own_project: Callable[..., RunningProject]) -> None:
     """While Redis is away, requests are answered with 503 and Retry-After within 3 seconds."""
     project = own_project("web")
-    status = f"{project.url}/task_status/{uuid.uuid4()}"
+    status = f"{project.url}/task_status/{project.subscribe('a@example.com')}"
     project.redis.kill()
     for attempt in (1, 2):  # the second finds the connections broken
         check_503(f"POST /subscriptions, attempt {attempt}", lambda: project.post("a@example.com"))

@@ -93,6 +93,15 @@ def test_metrics_are_counted(project: RunningProject) -> None:
     expect_that(0 <= seconds < 0.5, "a latency below half a second", seconds, look_at=METRICS)
     tasks = grown("newsletter_tasks_total SUCCESS")
     expect_that(tasks >= 1, 'newsletter_tasks_total{state="SUCCESS"} grown', f"by {tasks:g}")
+    project.until_final(project.subscribe("refused@example.com"), web)
+    eventually(
+        lambda: read_metrics(project, web).get("newsletter_tasks_total FAILURE", 0),
+        lambda number: number > before.get("newsletter_tasks_total FAILURE", 0),
+        'newsletter_tasks_total{state="FAILURE"} grows when a task fails',
+        within=3,
+        usually="no handler publishes a failure: task_postrun_handler leaves it to task_failure",
+        look_at="project/celery_utils.py",
+    )
     expect("newsletter_fallback_finds_total grown by", grown("newsletter_fallback_finds_total"), 0)
 
 

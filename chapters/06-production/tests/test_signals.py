@@ -67,7 +67,7 @@ def test_unheard_message_is_made_good(own_project: Callable[..., RunningProject]
     """A message that reaches no web process is made good by the fallback poll."""
     project = own_project("newsletter", "web")
     with redis_server() as elsewhere:
-        project.launch_worker(WS_MESSAGE_QUEUE=elsewhere.url)
+        project.wait_worker(project.launch_worker(WS_MESSAGE_QUEUE=elsewhere.url))
         with project.follow(project.subscribe("slow+0.2@example.com")) as follower:
             last = follower.until_final(
                 within=12,

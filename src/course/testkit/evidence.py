@@ -32,6 +32,7 @@ MENTIONS_ERROR = re.compile(
     r"\b[A-Z]\w*(?:Error|Exception)\b|never awaited|validation errors? for|Traceback"
 )
 MOST_LINES = 12
+NOT_ITS_OWN = ("tests", "node_modules", "asyncio_basics")  # folders; the last are the lesson's
 
 
 class Weight(IntEnum):
@@ -242,7 +243,7 @@ def own_part(lines: list[str], folder: Path) -> list[str]:
 def own_files(folder: Path, suffix: str = ".py") -> Iterator[Path]:
     for path in sorted(folder.rglob(f"*{suffix}")):
         inside = path.relative_to(folder).parts
-        if not any(part.startswith(".") or part in ("tests", "node_modules") for part in inside):
+        if not any(part.startswith(".") or part in NOT_ITS_OWN for part in inside):
             yield path
 
 

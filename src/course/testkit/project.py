@@ -70,11 +70,11 @@ class RunningProject(LaunchedProject):
         cookies = "; ".join(f"{one.name}={one.value}" for one in self.http.cookies.jar)
         return {"Cookie": cookies} if cookies else {}
 
-    def status(self, task_id: str, web: Web | None = None) -> TaskStatus:
+    def ask_status(self, task_id: str, web: Web | None = None) -> httpx.Response:
         __tracebackhide__ = True
         url = f"{(web or self.web).url}/task_status/{task_id}"
         try:
-            answer = self.http.get(url, timeout=STATUS_LIMIT)
+            return self.http.get(url, timeout=STATUS_LIMIT)
         except httpx.ReadTimeout:
             raise NotAsExpected(
                 f"an answer to GET /task_status/{{task_id}} within {STATUS_LIMIT:g} s",
@@ -82,6 +82,10 @@ class RunningProject(LaunchedProject):
                 "the view waits unasked, or something blocks the web process",
                 SUBSCRIPTION_VIEWS,
             ) from None
+
+    def status(self, task_id: str, web: Web | None = None) -> TaskStatus:
+        __tracebackhide__ = True
+        answer = self.ask_status(task_id, web)
         expect(
             "the status of GET /task_status/{task_id}",
             answer.status_code,
