@@ -1,13 +1,23 @@
 """Ports of this machine: which are free, and whether a server answers at one."""
 
+import random
 import socket
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 HOST = "127.0.0.1"
+PORTS = range(20_000, 32_000)  # below those that Linux, macOS and Windows give to connections
+CHOICE = random.SystemRandom()
 
 
 def free_port() -> int:
+    """A port that no server listens at, and that stays free until ours is started.
+
+    Not one that the kernel chooses: it may give the same one to the next connection.
+    """
+    for port in CHOICE.sample(PORTS, 100):
+        if is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
