@@ -1,12 +1,16 @@
 """Chapter 6: what those see who run the app: health, metrics, logs, settings."""
 
 import json
+import signal
+import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from course.processes import redis_server
 from course.testkit import RunningProject, Web, eventually, expect, expect_that
 
 HEALTH = "project/health.py"
@@ -49,6 +53,31 @@ def test_not_ready_names_what_is_away(own_project: Callable[..., RunningProject]
         "/readyz answers 200 when Redis is back",
         within=5,
         look_at=HEALTH,
+    )
+
+
+def test_slow_broker_holds_up_no_request(project: RunningProject) -> None:
+    """While a POST waits for a broker that does not answer, other requests are answered."""
+    waits: list[float] = []
+    with redis_server() as broker, ThreadPoolExecutor(1) as pool:
+        web = project.start_web(None, CELERY_BROKER_URL=broker.url)
+        project.subscribe("ada@example.com", web)  # so that it is connected
+        broker.signal(signal.SIGSTOP)
+        try:
+            posting = pool.submit(project.post, "ada@example.com", web)
+            while not posting.done():
+                start = time.monotonic()
+                httpx.get(f"{web.url}/healthz", timeout=10)
+                waits.append(time.monotonic() - start)
+        finally:
+            broker.signal(signal.SIGCONT)
+        project.end(web.process)
+    expect_that(
+        max(waits) < 0.8,
+        "GET /healthz is answered within 0.8 s while a POST waits for the broker",
+        f"after {max(waits):.1f} s",
+        usually="apply_async() blocks, and with it the event loop: await asyncio.to_thread(...)",
+        look_at=VIEWS,
     )
 
 
