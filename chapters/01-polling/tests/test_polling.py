@@ -15,9 +15,15 @@ def test_page_asks_once_a_second(project: RunningProject, page: Page) -> None:
     """The page makes one POST, then one GET a second, and none after the final state."""
     asked: list[tuple[str, str]] = []
     pushed: list[str] = []  # what had its answer or its frames when there was news, and not before
+
+    def note_held(request: Request) -> None:
+        """As in long polling, the answer was held back."""
+        if "/task_status/" in request.url and request.timing["responseEnd"] > 500:  # ms
+            pushed.append(request.url)
+
     page.goto(project.url)
     page.on("request", lambda request: asked.append((request.method, request.url)))
-    page.on("requestfinished", lambda request: pushed.extend([request.url] * is_held(request)))
+    page.on("requestfinished", note_held)
     page.on("websocket", lambda socket: pushed.append(socket.url))
     page.get_by_label("e-mail").fill("slow+1.2@example.com")
     page.get_by_role("button").click()
@@ -52,11 +58,6 @@ def test_page_asks_once_a_second(project: RunningProject, page: Page) -> None:
     )
     if is_ahead:
         ahead("later chapters' pages, too, need no GET a second")
-
-
-def is_held(request: Request) -> bool:
-    """Was the answer held back, as in long polling?"""
-    return "/task_status/" in request.url and request.timing["responseEnd"] > 500  # ms
 
 
 def test_page_waits_for_each_answer(project: RunningProject, page: Page) -> None:

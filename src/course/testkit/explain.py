@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,30 +154,26 @@ def place_in_code(rule: Rule, groups: dict[str, str], folder: Path) -> str | Non
     if rule.lacks and find_in_code(rule.lacks, folder):
         return None
     if rule.async_code:
-        return find_in_async_code(rule.async_code, folder) or None
+        places = places_in_code(rule.async_code, folder)
+        return next((place for place in places if is_in_async_function(place, folder)), None)
     if rule.code:
         return find_in_code(rule.code, folder) or None
     name = groups.get("name", "")
     return find_in_code(rf"\b{re.escape(name)}\b", folder) if rule.find and name else ""
 
 
-def find_in_code(pattern: str, folder: Path) -> str:
+def places_in_code(pattern: str, folder: Path) -> Iterator[str]:
+    """Where the project's code matches, each as file:line."""
     for suffix in (".py", ".js", ".html", "Procfile"):
         for path in own_files(folder, suffix):
             text = path.read_text(errors="replace")
-            if found := re.search(pattern, text):
+            for found in re.finditer(pattern, text):
                 line = text.count("\n", 0, found.start()) + 1
-                return f"{path.relative_to(folder)}:{line}"
-    return ""
+                yield f"{path.relative_to(folder)}:{line}"
 
 
-def find_in_async_code(pattern: str, folder: Path) -> str:
-    for path in own_files(folder, ".py"):
-        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
-            where = f"{path.relative_to(folder)}:{number}"
-            if re.search(pattern, line) and is_in_async_function(where, folder):
-                return where
-    return ""
+def find_in_code(pattern: str, folder: Path) -> str:
+    return next(places_in_code(pattern, folder), "")
 
 
 # What a test met, in words: no name of a test tool's own.

@@ -70,6 +70,7 @@ class Follower:
                 return status
 
     def next_if_any(self, within: float) -> TaskStatus | None:
+        """The same, or None if no frame comes in so many seconds."""
         __tracebackhide__ = True
         try:
             return self.next(within)

@@ -98,7 +98,12 @@ class LaunchedProject:
         self.special_webs: list[tuple[Web, dict[str, str]]] = []
         self.scripts: list[Script] = []  # that were run
         self.answers: list[str] = []  # the HTTP answers that were errors, a line each
-        self.http = httpx.Client(timeout=15, event_hooks={"response": [self.note_answer]})
+        # A connection for each request: uvicorn closes the one on which a view has raised.
+        self.http = httpx.Client(
+            timeout=15,
+            limits=httpx.Limits(max_keepalive_connections=0),
+            event_hooks={"response": [self.note_answer]},
+        )
 
     def launch_all(self, redis: Redis, *names: str) -> Self:
         """Start the named processes, or all. They are not ready yet. Raises ProjectProblem."""

@@ -56,7 +56,7 @@ def check(
     project: Path,
     on_decided: Callable[[Decision], None] = lambda decision: None,
     *,
-    lanes: int = 3,
+    lanes: int = FIRST_LANES,
     stop_at_first: bool = True,
     first: Sequence[str] = (),
     limit: float = ALL_LIMIT,
