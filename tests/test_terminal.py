@@ -30,7 +30,14 @@ ALL = [
     *[(("bench", name), command) for name, command in sorted(BENCH.commands.items())],
 ]
 IDS = [" ".join(words) or "course" for words, _ in ALL]
-QUICK = ("", "doctor", "diff 04 05", "hint 04", "run 99", "check 99", "completion bash")
+# What is printed, what is an error, what is a table; the other commands print by the same code.
+WORDS = [
+    *("doctor", "run 99", "--help"),
+    *(
+        pytest.param(words, marks=pytest.mark.thorough)
+        for words in ("", "diff 04 05", "hint 04", "check 99", "completion bash", "test --help")
+    ),
+]
 
 
 def test_brackets_are_text() -> None:
@@ -110,7 +117,7 @@ def test_example_that_is_wrong_is_not_understood() -> None:
         understood_by(["no-such-command"])
 
 
-@pytest.mark.parametrize("words", [*QUICK, "--help", "test --help"])
+@pytest.mark.parametrize("words", WORDS)
 def test_no_escape_codes_in_a_pipe(words: str) -> None:
     """What is not a terminal gets plain text, errors included."""
     done = subprocess.run(
@@ -125,7 +132,7 @@ def test_no_escape_codes_in_a_pipe(words: str) -> None:
     assert ESCAPE.findall(done.stdout + done.stderr) == []
 
 
-@pytest.mark.parametrize("words", [*QUICK, "--help", "test 01 --collect-only -q"])
+@pytest.mark.parametrize("words", [*WORDS, "test 01 --collect-only -q"])
 def test_no_colour_is_respected(words: str) -> None:
     """With NO_COLOR a terminal gets no colour; bold is no colour."""
     output = in_terminal(*words.split(), NO_COLOR="1")

@@ -21,7 +21,7 @@ PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 # Tests mostly wait, for processes that start and for tasks that end: more of them than cores.
-TEST_OPTIONS = ["-q", "--progress", "--numprocesses", str(min(8, 3 * (os.cpu_count() or 2)))]
+TEST_OPTIONS = ["-q", "--progress", "--numprocesses", str(min(8, 1 + 2 * (os.cpu_count() or 2)))]
 
 
 class WithBareWires(TyperCommand):

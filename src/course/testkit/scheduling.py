@@ -22,13 +22,20 @@ LOCK = "course_lock"  # what a worker is given: the file that all of one run loc
 def group_tests(items: list[pytest.Item], folder_of: FolderOf) -> None:
     """Tests that share a running project run in one process; the others wherever there is room.
 
-    A chapter's page tests share a second project, so that one chapter keeps two cores busy.
+    Where only one project is tested, its page tests share a second one: two cores are busy.
     """
-    for item in items:
-        fixtures, folder = getattr(item, "fixturenames", []), folder_of(item)
-        if folder and "shared_project" in fixtures and not item.get_closest_marker(GROUP):
-            name = f"{folder.name}-page" if "page" in fixtures else folder.name
-            item.add_marker(pytest.mark.xdist_group(name))
+    sharing = [
+        (item, folder)
+        for item in items
+        if "shared_project" in getattr(item, "fixturenames", [])
+        and (folder := folder_of(item))
+        and not item.get_closest_marker(GROUP)
+    ]
+    only_one = len({folder for _, folder in sharing}) == 1
+    for item, folder in sharing:
+        of_the_page = only_one and "page" in getattr(item, "fixturenames", [])
+        name = f"{folder.name}-page" if of_the_page else folder.name
+        item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=lambda item: item.get_closest_marker(ALONE) is not None)
 
 
