@@ -119,7 +119,7 @@ def test_page_shows_one_task(page: BrowserPage, tmp_path: Path) -> None:
         diagram = Page(project.tap)
         page.goto(diagram.url)
         expect_page(page.locator("#connection")).to_contain_text("Connected")
-        task_id = project.subscribe("slow+0.4@example.com")
+        task_id = project.subscribe("slow+3@example.com")  # the follower is there before its end
         project.follow_to_the_end(task_id)
         project.tap.wait_for(lambda event: event.what.startswith("UNSUBSCRIBE"))
         page.get_by_label("Task").select_option(task_id)

@@ -34,9 +34,11 @@ class Progress:
             self.names, self.started = list(ids), time.monotonic()
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """No dots: a test that passes is counted, and not printed."""
+        """No dots and no letters: what passes is counted, and what fails has a line of its own."""
         if report.when == "call" and report.passed:
             return "passed", "", ""
+        if report.failed:
+            return ("failed", "", "FAILED") if report.when == "call" else ("error", "", "ERROR")
         return None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
