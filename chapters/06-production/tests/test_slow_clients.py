@@ -25,6 +25,8 @@ def mute_socket(project: RunningProject, web: Web, task_id: str) -> socket.socke
     handshake += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     handshake += "Sec-WebSocket-Key: " + "A" * 22 + "==\r\n\r\n"
     client.sendall(handshake.encode())
+    answer = client.recv(4096)
+    expect_that(answer.startswith(b"HTTP/1.1 101"), "the socket opens", repr(answer))
     return client
 
 
