@@ -82,19 +82,19 @@ class Follower:
         try:
             text = self.connection.recv(timeout=seconds)
         except TimeoutError:
-            seen = f"nothing; before that {self.states}"
+            seen = f"nothing; before that {self.so_far}"
             raise NoFrame(f"a frame within {within:g} s", seen, usually, look_at) from None
         except ConnectionClosed as closed:
             raise SocketClosed(
                 "a frame with a task status",
-                f"the socket was closed with {closed_with(closed)}, after {self.states}",
+                f"the socket was closed with {closed_with(closed)}, after {self.so_far}",
                 "the view returned or raised before it sent; its log has the reason",
                 WS_VIEWS,
             ) from None
         if isinstance(text, bytes):
             raise NotAsExpected(
                 "a text frame",
-                f"a binary frame, after {self.states}",
+                f"a binary frame, after {self.so_far}",
                 "the view sends bytes: send_text() sends text, which the page reads as JSON",
                 WS_VIEWS,
             )
@@ -117,6 +117,10 @@ class Follower:
     def states(self) -> list[str]:
         return [str(status.get("state")) for status in self.received]
 
+    @property
+    def so_far(self) -> str:
+        return ", ".join(self.states) or "no frame"
+
     def until_final(
         self, within: float = 10, *, usually: str = "", look_at: str = WS_VIEWS
     ) -> TaskStatus:
@@ -138,7 +142,7 @@ class Follower:
         except TimeoutError:
             raise NotAsExpected(
                 f"the server closes the socket within {within:g} s",
-                f"it is still open, after {self.states}",
+                f"it is still open, after {self.so_far}",
                 "the view goes on waiting after it has sent the final state",
                 WS_VIEWS,
             ) from None
