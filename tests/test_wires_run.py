@@ -35,6 +35,7 @@ def text_of(process: Process) -> str:
 def play_task(url: str) -> str:
     """Send the form, and return the task's id when the task has ended."""
     answer = httpx.post(f"{url}/subscriptions", json={"email": "slow+0.2@example.com"}, timeout=10)
+    assert answer.status_code == 202, answer.text
     task_id = str(answer.json()["task_id"])
     status = f"{url}/task_status/{task_id}"
     assert wait_for(lambda: httpx.get(status).json()["state"] == "SUCCESS", 30)
