@@ -17,6 +17,7 @@ STEPS = list(pairwise(all_chapters()[:-1]))
 MESSAGES = (
     "course.testkit.expect.NotAsExpected",
     "course.testkit.follower.SocketClosed",
+    "course.testkit.follower.NoFrame",
     "AssertionError: Locator expected",
 )
 

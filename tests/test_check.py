@@ -87,7 +87,8 @@ def test_what_is_given_is_folded(tmp_path: Path) -> None:
     assert "✗ With ?wait=20 the answer waits for the task's end" in done.stdout
     assert "comes soon after it.  02.1" in done.stdout  # the step that brings the idea
     assert "ideas from earlier chapters hold" in done.stdout
-    assert "0 of 9 new ideas hold; " in done.stdout
+    # Another lane may have judged some that hold as they are, before the first one failed.
+    assert re.search(r"\b[0-8] of 9 new ideas hold; 23 given ones hold", done.stdout)
 
 
 @pytest.mark.thorough
@@ -226,8 +227,8 @@ def test_watch_checks_again_on_save(tmp_path: Path) -> None:
 HUNGRY = {
     "memory": (
         "import time\nmuch = [b'x' * 50_000_000 for _ in range(30)]\ntime.sleep(60)",
-        "A process used ",
-        " of memory; the limit is 800 MiB.",
+        " used ",  # one process, or all of them together: whichever limit is reached first
+        " of memory; the limit is ",
     ),
     "files": (
         "import os, time\n"

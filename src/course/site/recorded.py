@@ -4,8 +4,8 @@ docs/recorded/recordings.toml lists them; each is in docs/recorded/NAME.txt, and
 
     {{ recorded 01.2-requests }}
 
-made-from.json has, for each, a hash of the app and of the entry that it was made from: a recording
-whose app or whose entry has changed since is stale.
+made-from.json has, for each, a hash of the app, of the entry and of the test, if it shows one, that
+it was made from: a recording is stale if one of them has changed since.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course.content.chapters import ROOT
+from course.content.chapters import ROOT, find_chapter
 from course.content.steps import app_of, find_state
 
 RECORDED = ROOT / "docs" / "recorded"
@@ -48,6 +48,9 @@ class Recording:
         found = hashlib.sha256(json.dumps([self.shows, self.options], sort_keys=True).encode())
         for place, path in sorted(app.items()):
             found.update(place.encode() + b"\0" + path.read_bytes())
+        if test := self.options.get("test"):  # what it says of a broken app
+            tests = find_chapter(self.state).folder / "tests"
+            found.update((tests / test.partition("::")[0]).read_bytes())
         return found.hexdigest()[:16]
 
 
