@@ -83,7 +83,7 @@ class Follower:
             text = self.connection.recv(timeout=seconds)
         except TimeoutError:
             seen = f"nothing; before that {self.so_far}"
-            raise NoFrame(f"a frame within {within:g} s", seen, usually, look_at) from None
+            raise NoFrame(f"a frame within {within:.3g} s", seen, usually, look_at) from None
         except ConnectionClosed as closed:
             raise SocketClosed(
                 "a frame with a task status",
