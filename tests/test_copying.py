@@ -12,7 +12,7 @@ import pytest
 
 from course.content.chapters import Chapter, all_chapters
 from course.content.ideas import ideas_of
-from course.content.steps import own_ideas, steps_of
+from course.content.steps import app_of, own_ideas, steps_of
 from course.work.folder import copy_start
 from course.work.session import check
 
@@ -121,6 +121,37 @@ def with_part(text: str, name: str, code: list[str], before: list[str]) -> str:
             first = min([after.lineno, *decorators]) - 1
         new = [*lines[:first], "", "", *code, "", "", *lines[first:]]
     return "\n".join(new) + "\n"
+
+
+@pytest.mark.timeout(300)  # whoever comes first builds the site
+@pytest.mark.xdist_group("site")
+@pytest.mark.parametrize("chapter", DIVIDED, ids=str)
+def test_page_shows_every_line(chapter: Chapter, built_site: Path, tmp_path: Path) -> None:
+    """What is new in a step's Python files is on the page: imports and constants, too."""
+    page = (built_site / "lessons" / chapter.number / "index.html").read_text()
+    work = tmp_path / "work"
+    copy_start(chapter, work)
+    for step in steps_of(chapter):
+        for listing in Listings(page).found:
+            if listing.state == str(step):
+                copy(listing, work)
+        for file, path in app_of(step).items():
+            if file.endswith(".py"):
+                there = statements(work / file) if (work / file).exists() else set()
+                assert statements(path) - there == set(), f"{file}, after step {step}"
+
+
+def statements(file: Path) -> set[str]:
+    """A module's statements, each name that it imports for itself; no comments, no docstring."""
+    found = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue  # the docstring
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"from {node.module} import {name.name}" for name in node.names}
+        else:
+            found.add(ast.unparse(node))
+    return found
 
 
 @pytest.mark.gallery

@@ -80,6 +80,9 @@ def imports_for(source: str, wanted: range) -> list[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.lineno in wanted:
             used.add(node.id)
+        annotation = getattr(node, "annotation", None)
+        if isinstance(annotation, ast.Constant) and annotation.lineno in wanted:  # "Task[Any, Any]"
+            used |= set(re.findall(r"\w+", str(annotation.value)))
     found: list[int] = []
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
