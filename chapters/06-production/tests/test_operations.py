@@ -58,24 +58,25 @@ def test_not_ready_names_what_is_away(own_project: Callable[..., RunningProject]
 
 def test_slow_broker_holds_up_no_request(project: RunningProject) -> None:
     """While a POST waits for a broker that does not answer, other requests are answered."""
-    waits: list[float] = []
-    with redis_server() as broker, ThreadPoolExecutor(1) as pool:
+    answers = 0
+    with redis_server() as broker, ThreadPoolExecutor(1) as pool, httpx.Client() as client:
         web = project.start_web(None, CELERY_BROKER_URL=broker.url)
         project.subscribe("ada@example.com", web)  # so that it is connected
         broker.signal(signal.SIGSTOP)
         try:
             posting = pool.submit(project.post, "ada@example.com", web)
+            begun = time.monotonic()
             while not posting.done():
-                start = time.monotonic()
-                httpx.get(f"{web.url}/healthz", timeout=10)
-                waits.append(time.monotonic() - start)
+                it_waits = time.monotonic() > begun + 0.3  # by then, for the broker
+                client.get(f"{web.url}/healthz", timeout=10)
+                answers += it_waits
         finally:
             broker.signal(signal.SIGCONT)
         project.end(web.process)
     expect_that(
-        max(waits) < 0.8,
-        "GET /healthz is answered within 0.8 s while a POST waits for the broker",
-        f"after {max(waits):.1f} s",
+        answers >= 4,
+        "GET /healthz is answered again and again while a POST waits a second for the broker",
+        f"{answers} answers",
         usually="apply_async() blocks, and with it the event loop: await asyncio.to_thread(...)",
         look_at=VIEWS,
     )
@@ -119,7 +120,7 @@ def test_metrics_are_counted(project: RunningProject) -> None:
         look_at="project/ws/hub.py",
     )
     seconds = grown("newsletter_notification_latency_seconds_sum")
-    expect_that(0 <= seconds < 0.5, "a latency below half a second", seconds, look_at=METRICS)
+    expect_that(0 <= seconds < 2, "a latency below two seconds", seconds, look_at=METRICS)
     tasks = grown("newsletter_tasks_total SUCCESS")
     expect_that(tasks >= 1, 'newsletter_tasks_total{state="SUCCESS"} grown', f"by {tasks:g}")
     project.until_final(project.subscribe("refused@example.com"), web)
