@@ -9,6 +9,7 @@ import uuid
 from contextlib import suppress
 from itertools import pairwise
 
+import httpx
 import pytest
 from playwright.sync_api import Page
 from playwright.sync_api import expect as expect_page
@@ -222,24 +223,24 @@ def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
     """While Redis is frozen, the web process still serves the page: nothing blocks its loop."""
     task_id = project.pending_task()
 
-    async def seconds_to_get_the_page() -> float:
-        start = time.monotonic()
-        await asyncio.to_thread(project.http.get, f"{project.url}/")
-        return time.monotonic() - start
-
     async def come_while_redis_is_frozen() -> None:
-        project.redis.signal(signal.SIGSTOP)
-        try:
-            clients = [asyncio.create_task(come_and_go()) for _ in range(5)]
-            await asyncio.sleep(0.1)  # they are connected; their states are being queried
-            seconds = await seconds_to_get_the_page()
-        finally:
-            project.redis.signal(signal.SIGCONT)
+        answers = 0
+        async with httpx.AsyncClient(timeout=10) as client:
+            project.redis.signal(signal.SIGSTOP)
+            try:
+                clients = [asyncio.create_task(come_and_go()) for _ in range(5)]
+                await asyncio.sleep(0.1)  # they are connected; their states are being queried
+                end = time.monotonic() + 0.8  # before a query is given up, after a second
+                while time.monotonic() < end:
+                    await client.get(f"{project.url}/")
+                    answers += 1
+            finally:
+                project.redis.signal(signal.SIGCONT)
         await asyncio.gather(*clients)
         expect_that(
-            seconds < 0.5,
-            "GET / is answered within 0.5 s while Redis is frozen",
-            f"after {seconds:.2f} s",
+            answers >= 4,
+            "GET / is answered again and again while Redis is frozen",
+            f"answered {answers} times in 0.8 s or more",
             usually="the state is queried on the event loop; asyncio.to_thread takes it off",
             look_at=VIEWS,
         )
