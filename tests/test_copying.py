@@ -155,6 +155,7 @@ def statements(file: Path) -> set[str]:
 
 
 @pytest.mark.gallery
+@pytest.mark.xdist_group("site")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chapter", DIVIDED, ids=str)
 def test_reader_who_copies_gets_there(chapter: Chapter, built_site: Path, tmp_path: Path) -> None:
