@@ -114,7 +114,8 @@ def test_exports_hold_what_is_selected(wires: tuple[Tap, Page]) -> None:
 
 def test_page_shows_one_task(page: BrowserPage, tmp_path: Path) -> None:
     """A task is played; the diagram shows it, in order, and the table says the same."""
-    no_poll = {"WS_FALLBACK_POLL_SECONDS": 60}  # which may find the end before the message comes
+    # A fallback poll may find the end before the message comes.
+    no_poll: dict[str, object] = {"WS_FALLBACK_POLL_SECONDS": 60}
     with running(CHAPTER_5, settings=no_poll, with_wires=True) as project:
         assert project.tap
         diagram = Page(project.tap)
