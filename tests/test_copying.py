@@ -12,7 +12,7 @@ import pytest
 
 from course.content.chapters import Chapter, all_chapters
 from course.content.ideas import ideas_of
-from course.content.steps import app_of, own_ideas, steps_of
+from course.content.steps import Step, app_of, own_ideas, steps_of
 from course.work.folder import copy_start
 from course.work.session import check
 
@@ -56,6 +56,19 @@ class Listings(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.depth and self.code:
             self.found[-1].code += data
+
+
+def listings_of(chapter: Chapter, site: Path) -> list[Listing]:
+    """The listings of a chapter's lesson, in order."""
+    return Listings((site / "lessons" / chapter.number / "index.html").read_text()).found
+
+
+def copy_all(listings: list[Listing], step: Step, work: Path) -> None:
+    """Do what a reader does with those of a step."""
+    mine = [listing for listing in listings if listing.state == str(step)]
+    assert mine, f"the page has no listing of step {step}"
+    for listing in mine:
+        copy(listing, work)
 
 
 def copy(listing: Listing, work: Path) -> None:
@@ -128,13 +141,11 @@ def with_part(text: str, name: str, code: list[str], before: list[str]) -> str:
 @pytest.mark.parametrize("chapter", DIVIDED, ids=str)
 def test_page_shows_every_line(chapter: Chapter, built_site: Path, tmp_path: Path) -> None:
     """What is new in a step's Python files is on the page: imports and constants, too."""
-    page = (built_site / "lessons" / chapter.number / "index.html").read_text()
+    listings = listings_of(chapter, built_site)
     work = tmp_path / "work"
     copy_start(chapter, work)
     for step in steps_of(chapter):
-        for listing in Listings(page).found:
-            if listing.state == str(step):
-                copy(listing, work)
+        copy_all(listings, step, work)
         for file, path in app_of(step).items():
             if file.endswith(".py"):
                 there = statements(work / file) if (work / file).exists() else set()
@@ -160,8 +171,7 @@ def statements(file: Path) -> set[str]:
 @pytest.mark.parametrize("chapter", DIVIDED, ids=str)
 def test_reader_who_copies_gets_there(chapter: Chapter, built_site: Path, tmp_path: Path) -> None:
     """Step by step: the step's ideas fail, what the page shows is copied, and they hold."""
-    page = (built_site / "lessons" / chapter.number / "index.html").read_text()
-    listings = Listings(page).found
+    listings = listings_of(chapter, built_site)
     work = tmp_path / "work"
     copy_start(chapter, work)
     for step in steps_of(chapter):
@@ -169,10 +179,7 @@ def test_reader_who_copies_gets_there(chapter: Chapter, built_site: Path, tmp_pa
         chance = set(step.may_hold_before)
         hold = {decision.idea.key for decision in red.of("passed")}
         assert hold <= chance, f"before step {step}: {hold} hold already"
-        mine = [listing for listing in listings if listing.state == str(step)]
-        assert mine, f"the page has no listing of step {step}"
-        for listing in mine:
-            copy(listing, work)
+        copy_all(listings, step, work)
         green = check(own_ideas(step), work, stop_at_first=False, limit=200)
         assert not green.of("failed"), (str(step), green.of("failed"), green.problem)
         assert len(green.of("passed")) == len(step.idea_keys), (str(step), green.problem)
