@@ -35,6 +35,7 @@ from course.testkit.hosts import Host, Network, network, why_no_hosts
 
 pytestmark = [
     pytest.mark.thorough,
+    pytest.mark.xdist_group("hosts"),  # one network of machines
     pytest.mark.timeout(180),
     pytest.mark.skipif(bool(why_no_hosts()), reason=why_no_hosts()),
 ]

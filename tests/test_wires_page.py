@@ -230,6 +230,7 @@ def test_page_comes_back(page: BrowserPage, troubles: list[str]) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.alone
 def test_ten_thousand_events_stay_fluid(wires: tuple[Tap, Page], page: BrowserPage) -> None:
     """Of 12,000 events the page keeps 10,000, draws few, and scrolls within a frame or two."""
     tap, diagram = wires
