@@ -33,7 +33,7 @@ async def ws_task_status(websocket: WebSocket, task_id: UUID) -> None:
     """Send the task's status at once and at each change, and close when it is final."""
     await websocket.accept()
     sending = asyncio.create_task(send_messages(websocket, str(task_id)))
-    # A view that only sends would never notice that its client has left.
+    # A view that only sends notices at its next send that its client has left.
     receiving = asyncio.create_task(websocket.receive())
     tasks, limit = {sending, receiving}, settings.ws_deadline_seconds
     try:
