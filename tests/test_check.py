@@ -16,7 +16,7 @@ from command import COURSE, course
 from course.content.chapters import ROOT, find_chapter
 from course.content.edits import Edit, copy_app
 from course.content.ideas import PASSED, ideas_of
-from course.content.steps import Step, copy_state, find_state, ideas_up_to
+from course.content.steps import Step, copy_state, find_state, ideas_to_judge
 from course.processes import HOST, wait_for
 from course.processes.tree import commands_of, is_alive, relatives
 from course.work.folder import copy_start, start
@@ -111,7 +111,7 @@ def test_right_project_passes_as_json(tmp_path: Path, name: str) -> None:
     copy_state(state, tmp_path / "app")
     done = course("check", name, "--project", tmp_path / "app", "--json")
     data = json.loads(done.stdout)
-    ideas = ideas_up_to(state) if isinstance(state, Step) else ideas_of(state)
+    ideas = ideas_to_judge(state) if isinstance(state, Step) else ideas_of(state)
     failed = [idea for idea in data["ideas"] if idea["state"] == "failed"]
     assert (done.returncode, data["exit_code"], data["problem"], failed) == (0, 0, "", [])
     assert [idea["idea"] for idea in data["ideas"]] == [idea.key for idea in ideas]

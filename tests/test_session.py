@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from course.content.chapters import all_chapters, find_chapter
 from course.content.ideas import FAILED, NOT_REACHED, PASSED, START, ideas_of
+from course.content.steps import find_state
 from course.testkit.events import (
     Event,
     Failed,
@@ -19,7 +21,7 @@ from course.testkit.events import (
     encode,
 )  # fmt: skip
 from course.work.lanes import Kind
-from course.work.output import by_cause, counts
+from course.work.output import Lines, by_cause, counts
 from course.work.session import Check, Decision, Result
 
 IDEAS = ideas_of(find_chapter("05"))
@@ -136,3 +138,22 @@ def test_counts_say_what_is_new() -> None:
     assert counts(Result(decisions)) == (
         f"0 of {new} new ideas hold; {len(IDEAS) - new} given ones hold"
     )
+
+
+def test_what_was_not_reached_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ideas that hold from before are counted where they stand, those not reached at the end."""
+    given = [idea for idea in IDEAS if not idea.is_new and idea.key != START]
+    new = [idea for idea in IDEAS if idea.is_new]
+    lines = Lines(Console(width=100), find_state("05.2"), is_verbose=False)
+    lines.say(Decision(given[0], PASSED))
+    lines.say(Decision(new[0], FAILED, 0.0, FAILURE))
+    for number, idea in enumerate(given[1:7]):
+        lines.say(Decision(idea, PASSED if number % 2 else NOT_REACHED))
+    lines.end()
+    before, failed, *rest = capsys.readouterr().out.splitlines()
+    assert before == "✓ 1 idea from earlier chapters holds"
+    assert failed.startswith("✗ ")
+    assert rest == [
+        "✓ 3 ideas from earlier chapters hold",
+        "· 3 ideas after that (not reached)",
+    ]

@@ -8,7 +8,7 @@ import pytest
 
 from course.content.chapters import Chapter, all_chapters
 from course.content.diff import differences
-from course.content.ideas import ideas_of
+from course.content.ideas import START, ideas_of
 from course.content.steps import (
     Step,
     StepProblem,
@@ -16,6 +16,7 @@ from course.content.steps import (
     app_of,
     copy_state,
     find_state,
+    ideas_to_judge,
     ideas_up_to,
     own_ideas,
     stale_files,
@@ -90,6 +91,20 @@ def test_every_idea_has_its_place(chapter: Chapter) -> None:
     keys = [idea.key for idea in ideas_up_to(steps_of(chapter)[-1])]
     assert len(keys) == len(set(keys))
     assert set(keys) == {idea.key for idea in ideas_of(chapter)}
+
+
+@pytest.mark.parametrize("chapter", DIVIDED, ids=str)
+def test_what_a_step_brings_is_checked_soon(chapter: Chapter) -> None:
+    """After the basics, which are few and quick, and before all else that is given."""
+    step = steps_of(chapter)[-1]
+    brought = [idea.key for one in steps_of(chapter) for idea in own_ideas(one)]
+    ideas = ideas_to_judge(step)
+    assert set(ideas) == set(ideas_up_to(step))
+    at = [idea.key for idea in ideas].index(brought[0])
+    assert [idea.key for idea in ideas[at : at + len(brought)]] == brought
+    assert ideas[0].key == START
+    assert at <= 10
+    assert not any(idea.needs_browser for idea in ideas[:at])
 
 
 @pytest.mark.thorough

@@ -13,7 +13,7 @@ from pathlib import Path
 from course.content.chapters import ROOT, Chapter
 from course.content.edits import Edit
 from course.content.ideas import Idea, ideas_in, ideas_of
-from course.content.steps import Step, chapter_of, find_state, ideas_up_to
+from course.content.steps import Step, chapter_of, find_state, ideas_to_judge
 
 EXERCISES = ROOT / "exercises"
 
@@ -88,10 +88,10 @@ def find_work(wanted: str, exercise: int | None) -> Work:
 def ideas_to_check(what: Work) -> list[Idea]:
     """What a check of it decides, one by one; what needs a browser comes after the rest.
 
-    Of a step: what is given, and what its chapter's steps have brought up to it, in their order.
+    Of a step: what is given, and what its chapter's steps have brought up to it.
     """
     if isinstance(what, Step):
-        return ideas_up_to(what)
+        return ideas_to_judge(what)
     if isinstance(what, Chapter):
         return ideas_of(what)
     found = ideas_in(what.folder / "test_exercise.py", is_new=True)

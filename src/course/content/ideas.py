@@ -72,7 +72,8 @@ def ideas_in(file: Path, is_new: bool) -> list[Idea]:
 
 TESTS = "tests/test_*.py"
 START = "test_project_starts"  # the idea that all others need
-FIRST = ("test_app.py", "test_page.py", "test_processes.py")
+BASICS = "test_app.py"
+FIRST = (BASICS, "test_page.py", "test_processes.py")
 
 
 def text_of(function: ast.FunctionDef) -> str:

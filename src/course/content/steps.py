@@ -23,7 +23,7 @@ from typing import Any
 
 from course.content.chapters import ROOT, Chapter, UnknownChapter, all_chapters, find_chapter
 from course.content.edits import LEFT_OUT
-from course.content.ideas import Idea, ideas_of
+from course.content.ideas import BASICS, Idea, ideas_of
 
 STEP_NAME = re.compile(r"(\d{1,2})\.(\d)")
 ABOUT = "step.toml"
@@ -44,7 +44,7 @@ class Step:
     chapter: Chapter
     number: int
     overlay: Path | None  # the folder with the files that the step changes
-    lanes = 2  # in which it is checked
+    lanes = 3  # in which it is checked
 
     def __str__(self) -> str:
         return f"{self.chapter.number}.{self.number}"
@@ -211,10 +211,23 @@ def own_ideas(step: Step) -> list[Idea]:
 
 def ideas_up_to(step: Step) -> list[Idea]:
     """Every idea that holds once this step is done: those given, then each step's in order."""
-    found = given_ideas(step.chapter)
-    for one in steps_of(step.chapter)[: step.number]:
-        found += own_ideas(one)
-    return found
+    return given_ideas(step.chapter) + ideas_brought(step)
+
+
+def ideas_brought(step: Step) -> list[Idea]:
+    """What the chapter's steps have brought up to this one, in their order."""
+    return [idea for one in steps_of(step.chapter)[: step.number] for idea in own_ideas(one)]
+
+
+def ideas_to_judge(step: Step) -> list[Idea]:
+    """The same as ideas_up_to(), in the order in which a check of the step decides them.
+
+    What the steps bring comes soon: it is what the reader works on. Only the basics come before it,
+    which are decided in a moment and say most about the reason.
+    """
+    given, brought = given_ideas(step.chapter), ideas_brought(step)
+    basics = [idea for idea in given if idea.file.name == BASICS and idea.needs_project]
+    return basics + brought + [idea for idea in given if idea not in basics]
 
 
 def step_of_idea(chapter: Chapter, key: str) -> Step | None:

@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import Self
 
 from course.content.chapters import Chapter, all_chapters, find_chapter
-from course.content.exercises import ideas_to_check
 from course.content.hints import hints_for
 from course.content.ideas import FAILED, NOT_REACHED, PASSED, SKIPPED, Idea, ideas_of
 from course.content.printable import printable
-from course.content.steps import find_state, given_ideas, own_ideas, step_of_idea, steps_of
+from course.content.steps import (
+    find_state,
+    given_ideas,
+    ideas_up_to,
+    own_ideas,
+    step_of_idea,
+    steps_of,
+)
 from course.learn.state import (
     GREEN,
     NOT_CHECKED,
@@ -199,7 +205,7 @@ class Engine:
         at = next((i for i, step in enumerate(shown) if step.is_open), len(steps) - 1)
         first = [idea.key for step in steps[at : at + 2] for idea in own_ideas(step)]
         step = steps[min(at + 1, len(steps) - 1)]
-        ideas = ideas_to_check(step)
+        ideas = ideas_up_to(step)
         while True:
             result = self._check(serial, chapter, ideas, first)
             if not self._is_current(serial):

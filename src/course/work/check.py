@@ -38,7 +38,7 @@ def check_once(
         first=progress.failed(what),
         with_wires=with_wires,
     )
-    lines.say_folded()
+    lines.end()
     note(what, project, result)
     if not quiet and not result.problem:
         say_outcome(console, what, project, result, verbose)

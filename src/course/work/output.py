@@ -48,37 +48,46 @@ class Lines:
 
     def __init__(self, console: Console, what: Work, is_verbose: bool) -> None:
         self.console, self.what, self.is_verbose = console, what, is_verbose
-        self.folded: list[Decision] = []
+        self.holding = self.not_reached = 0  # that have no line of their own yet
 
     def say(self, decision: Decision) -> None:
-        if self.is_verbose or not self.folds(decision):
-            self.say_folded()
-            self.console.print(line_of(decision, self.step_of(decision)), soft_wrap=True)
+        if self.is_verbose:
+            self.say_line(decision)
+        elif decision.state == NOT_REACHED:
+            self.not_reached += 1
+        elif is_expected(decision):
+            self.holding += 1
         else:
-            if self.folded and self.folded[0].state != decision.state:
-                self.say_folded()
-            self.folded.append(decision)
+            self.say_holding()
+            self.say_line(decision)
 
-    def step_of(self, decision: Decision) -> Step | None:
-        if isinstance(self.what, Exercise):
-            return None
-        return step_of_idea(chapter_of(self.what), decision.idea.key)
+    def say_line(self, decision: Decision) -> None:
+        step = None
+        if not isinstance(self.what, Exercise):
+            step = step_of_idea(chapter_of(self.what), decision.idea.key)
+        self.console.print(line_of(decision, step), soft_wrap=True)
 
-    def folds(self, decision: Decision) -> bool:
-        idea = decision.idea
-        is_given = decision.state == PASSED and not idea.is_new and idea.key != START
-        return (is_given and not decision.remark) or decision.state == NOT_REACHED
+    def say_holding(self) -> None:
+        if self.holding:
+            verb = "holds" if self.holding == 1 else "hold"
+            self.say_count(PASSED, self.holding, f"from earlier chapters {verb}")
+        self.holding = 0
 
-    def say_folded(self) -> None:
-        if not self.folded:
-            return
-        count, state = len(self.folded), self.folded[0].state
-        ideas = f"{count} idea{'s' if count > 1 else ''}"
+    def end(self) -> None:
+        self.say_holding()
+        if self.not_reached:
+            self.say_count(NOT_REACHED, self.not_reached, "after that (not reached)")
+
+    def say_count(self, state: str, count: int, what: str) -> None:
         mark, style = MARKS[state]
-        what = "from earlier chapters" if state == PASSED else "after that"
-        rest = f" hold{'s' if count == 1 else ''}" if state == PASSED else " (not reached)"
-        self.console.print(Text.assemble((f"{mark} ", style), f"{ideas} {what}", (rest, "dim")))
-        self.folded = []
+        ideas = f"{count} idea{'s' if count > 1 else ''} {what}"
+        self.console.print(Text.assemble((f"{mark} ", style), ideas))
+
+
+def is_expected(decision: Decision) -> bool:
+    """Of an idea that holds from an earlier chapter, and has nothing to say."""
+    idea, is_plain = decision.idea, decision.state == PASSED and not decision.remark
+    return is_plain and not idea.is_new and idea.key != START
 
 
 def say_outcome(

@@ -18,7 +18,6 @@ from course.testkit.events import Event, Failed, Failure, Passed, Ready, Skipped
 from course.work.lanes import Kind, Lane, start_lane
 
 IDEA_LIMIT = 60.0  # seconds that one test may take; a start may take 40 on a busy machine
-FIRST_LANES = 3  # that start at once: with more, two cores are late with the first answer
 ALL_LIMIT = 240.0  # seconds that a check may take, on a machine that is busy with other things
 
 
@@ -56,7 +55,7 @@ def check(
     project: Path,
     on_decided: Callable[[Decision], None] = lambda decision: None,
     *,
-    lanes: int = FIRST_LANES,
+    lanes: int = 3,
     stop_at_first: bool = True,
     first: Sequence[str] = (),
     limit: float = ALL_LIMIT,
@@ -71,7 +70,7 @@ def check(
     each as soon as it is judged. The project is kept within limits, no matter who wrote it: see
     processes/limits.py. With wires, a failure has what passed between the processes last.
 
-    `on_judged` is for who waits for the first answer: until that has come, there is one lane.
+    Until the first answer there is one lane: several that start at once would delay it.
     """
     result = Result([Decision(idea) for idea in ideas])
     try:
@@ -134,11 +133,9 @@ class Check:
         self.selector = DefaultSelector()
 
     def run(self, kinds: list[Kind]) -> None:
-        at_once = 1 if self.on_judged else FIRST_LANES
-        kinds, self.later = kinds[:at_once], kinds[at_once:]
+        first, *self.later = kinds
         with self.selector:
-            for kind in kinds:
-                self.start(kind)
+            self.start(first)
             self.watch()
             # What ended a lane from outside may have ended the last one that took ideas.
             if self.next_for(Kind.MAIN) and self.is_open():
