@@ -1,12 +1,13 @@
-"""The table of settings on the site has every setting of every chapter, and its default."""
+"""Settings as the site and compose.yaml have them: the same as in the code."""
 
 import ast
 import re
 from dataclasses import dataclass
 
 import pytest
+import yaml
 
-from course.content.chapters import ROOT, Chapter, all_chapters
+from course.content.chapters import ROOT, Chapter, all_chapters, find_chapter
 
 PAGE = ROOT / "docs" / "reference.md"
 
@@ -64,3 +65,12 @@ def test_no_setting_is_in_the_table_too_early() -> None:
         first = [c for c in all_chapters() if name in settings_of(c)]
         if first:
             assert int(first[0].number) == row.since, name
+
+
+def test_compose_has_the_secret_that_production_refuses() -> None:
+    """What `docker compose up` uses without SESSION_SECRET is known to all: for development."""
+    environment = yaml.safe_load((ROOT / "compose.yaml").read_text())["x-app"]["environment"]
+    config = (find_chapter("06").folder / "project" / "config.py").read_text()
+    assert environment["ENVIRONMENT"] == "${ENVIRONMENT:-development}"
+    (secret,) = re.findall(r'^DEVELOPMENT_SECRET = "(.*)"', config, re.MULTILINE)
+    assert environment["SESSION_SECRET"] == f"${{SESSION_SECRET:-{secret}}}"

@@ -3,7 +3,7 @@
 import os
 import sys
 from typing import Annotated, Literal, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode
 
 REDIS_URL = "redis://127.0.0.1:6379/0"
-DEVELOPMENT_SECRET = "for development alone: everybody can read it here"
+DEVELOPMENT_SECRET = "for development alone: everybody can read it here"  # compose.yaml's, too
 SHORTEST_SECRET = 32  # characters
 REDIS_SCHEMES = ("redis", "rediss", "sentinel")
 BROKER_SCHEMES = (*REDIS_SCHEMES, "amqp", "amqps")
@@ -30,14 +30,22 @@ def has_scheme(*schemes: str) -> AfterValidator:
         for part in map(urlsplit, url.split(";")):
             if part.scheme not in schemes:
                 raise ValueError(f"it starts with none of {', '.join(s + '://' for s in schemes)}")
+            # No part of the URL is repeated here: with a wrong one, it may be of the password.
             database = part.path.strip("/")
             if part.scheme in REDIS_SCHEMES and database and not database.isdecimal():
-                raise ValueError(f"Redis has numbered databases, and {database!r} is no number")
-            if part.port == 0:  # looking at it raises ValueError if it is no port
-                raise ValueError("port 0 is no port")
+                raise ValueError("what follows the address is no number of a database")
+            if not has_port(part):
+                raise ValueError("it has no valid port; a / in a password is written as %2F")
         return url
 
     return AfterValidator(check)
+
+
+def has_port(url: SplitResult) -> bool:
+    try:
+        return url.port != 0
+    except ValueError:
+        return False
 
 
 RedisUrl = Annotated[str, has_scheme(*REDIS_SCHEMES)]
@@ -72,7 +80,8 @@ class Settings(BaseSettings):
 
     # All of these are in seconds.
     ws_fallback_poll_seconds: float = Field(default=10, gt=0)  # a message may get lost
-    ws_heartbeat_seconds: float = Field(default=15, gt=0)  # a page notices a dead server by it
+    # A page notices a dead server by it. Before the first one has come, it waits 40 seconds.
+    ws_heartbeat_seconds: float = Field(default=15, gt=0, le=30)
     ws_deadline_seconds: float = Field(default=1200, gt=0)  # for which a socket waits for a task
     ws_send_seconds: float = Field(default=5, gt=0)  # in which a client has to take its message
 
@@ -125,10 +134,10 @@ def require_secret() -> None:
     secret = settings.session_secret.get_secret_value()
     if settings.environment == "development":
         return
-    if secret == DEVELOPMENT_SECRET or len(secret) < SHORTEST_SECRET:
+    if secret.startswith("for development") or len(secret) < SHORTEST_SECRET:
         stop_process(
-            f"The setting SESSION_SECRET is missing, or shorter than {SHORTEST_SECRET} "
-            "characters: anybody could sign a session."
+            f"The setting SESSION_SECRET is missing, the one for development, or shorter than "
+            f"{SHORTEST_SECRET} characters: anybody could sign a session."
         )
 
 

@@ -4,7 +4,7 @@ A URL may name a password, TLS (rediss://) or sentinels (sentinel://one:26379;se
 """
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -57,5 +57,6 @@ def sentinels(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
     first = parts[0]
     master: dict[str, Any] = {"db": int(first.path.strip("/") or 0)}
     if first.password:
-        master |= {"username": first.username or None, "password": first.password}
+        username = unquote(first.username or "") or None
+        master |= {"username": username, "password": unquote(first.password)}
     return addresses, master

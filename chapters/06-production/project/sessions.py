@@ -42,9 +42,9 @@ def remember_store(connection: HTTPConnection, store_id: str) -> None:
         connection.session["store"] = store_id
 
 
-def new_task_id(owner: str, idempotency_key: str | None) -> str:
+def new_task_id(owner: str, idempotency_key: str | None, content: str) -> str:
     """A random id, or for a repeated request the same one. Not to be guessed without the cookie."""
     if idempotency_key is None:
         return str(uuid.uuid4())
-    digest = hashlib.sha256(f"{owner}\n{idempotency_key}".encode()).digest()
+    digest = hashlib.sha256(f"{owner}\n{idempotency_key}\n{content}".encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=4))

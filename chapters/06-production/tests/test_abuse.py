@@ -268,6 +268,14 @@ def test_logs_hold_no_secrets(project: RunningProject) -> None:
         output = "\n".join(process.lines)
         expect_that(setting in output, "the name of the setting", output)
         expect_that(secret not in output, "no password in the log", output, look_at="project")
+    # A slash ends the address: what is left of the password is taken for a port or a database.
+    for url in (f"redis://:pa/{secret}@127.0.0.1:6379/0", f"redis://:{secret}/x@127.0.0.1:6379/0"):
+        process = project.launch_web(None, REDIS_URL=url).process
+        code = process.wait(10)
+        process.kill()
+        output = "\n".join(process.lines)
+        expect("the exit code with a wrong REDIS_URL", code, 1, look_at="project/config.py")
+        expect_that(secret not in output, "no part of the password in the log", output)
     wrong_password = project.redis.url.replace("redis://", f"redis://stranger:{secret}@")
     web = project.start_web(None, REDIS_URL=wrong_password)
     answer = project.http.get(f"{web.url}/readyz")
@@ -275,6 +283,16 @@ def test_logs_hold_no_secrets(project: RunningProject) -> None:
     project.end(web.process)
     output = "\n".join(web.process.lines)
     expect_that(secret not in output, "no password in the log", output, look_at="project")
+
+
+def test_heartbeat_that_pages_would_miss_is_refused(project: RunningProject) -> None:
+    """A page waits 40 seconds for the first heartbeat: a longer interval stops the start."""
+    process = project.launch_web(None, WS_HEARTBEAT_SECONDS="45").process
+    code = process.wait(15)
+    process.kill()
+    output = "\n".join(process.lines)
+    expect("the exit code", code, 1, look_at="project/config.py")
+    expect_that("WS_HEARTBEAT_SECONDS" in output, "a sentence that names the setting", output)
 
 
 def test_handshake_without_origin_is_refused(project: RunningProject) -> None:

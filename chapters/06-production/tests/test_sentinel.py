@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -26,6 +27,7 @@ SETTINGS: dict[str, object] = {
 SOCKETS, TASKS = 200, 4
 TASK_SECONDS = 4
 WITHIN = 30  # seconds after the master's death
+PASSWORD = "p@ss/w%rd"  # in a URL, it has to be quoted
 
 
 class Servers:
@@ -47,7 +49,9 @@ class Servers:
         folder = self.folder / str(port)
         folder.mkdir()
         process = self.start(
-            "--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", *options
+            *("--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", ""),
+            *("--requirepass", PASSWORD, "--masterauth", PASSWORD),
+            *options,
         )
         self.wait_for_answer(port)
         return process, port
@@ -58,6 +62,7 @@ class Servers:
         file.write_text(
             f"bind {HOST}\nport {port}\ndir {self.folder}\n"
             f"sentinel monitor mymaster {HOST} {master_port} 2\n"
+            f"sentinel auth-pass mymaster {PASSWORD}\n"
             "sentinel down-after-milliseconds mymaster 2000\n"
             "sentinel failover-timeout mymaster 10000\n"
         )
@@ -71,6 +76,8 @@ class Servers:
         def answers() -> bool:
             try:
                 return bool(client.ping())
+            except redis.AuthenticationError:
+                return True
             except redis.RedisError:
                 return False
 
@@ -102,7 +109,7 @@ def test_master_is_killed(servers: Servers, folder: Path) -> None:
         return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2)
 
     assert wait_for(knows_all, 30), sentinel.sentinel_master("mymaster")
-    url = ";".join(f"sentinel://{HOST}:{port}" for port in ports)
+    url = ";".join(f"sentinel://:{quote(PASSWORD, safe='')}@{HOST}:{port}" for port in ports)
     # For the kit's own Redis nothing changes; the project's settings name the sentinels.
     settings = SETTINGS | dict.fromkeys(
         ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "WS_MESSAGE_QUEUE"), url
@@ -121,7 +128,7 @@ async def crowd(
         asyncio.create_task(project.stay(task_ids[number % TASKS], within=60))
         for number in range(SOCKETS)
     ]
-    replica = redis.Redis(port=replica_port, decode_responses=True)
+    replica = redis.Redis(port=replica_port, password=PASSWORD, decode_responses=True)
 
     def is_followed_and_replicated() -> bool:
         kept = all(replica.exists(f"newsletter:task:{one}:owner") for one in task_ids)

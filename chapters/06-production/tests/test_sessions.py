@@ -115,7 +115,8 @@ def test_cookie_is_out_of_a_scripts_reach(project: RunningProject) -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", [None, "short", "for development alone: everybody can read it here"]
+    "secret",
+    [None, "short", "for development alone, whatever else is said: it is in the repository"],
 )
 def test_production_needs_a_secret(project: RunningProject, secret: str | None) -> None:
     """In production a secret that is missing, short or the default stops the start."""
@@ -161,3 +162,40 @@ def test_repeated_request_starts_one_task(project: RunningProject) -> None:
     project.until_final(ids.pop())
     again = project.http.post(url, json=email).json()["task_id"]
     expect_that(again not in ids, "a new task without a key", again, look_at=SESSIONS)
+
+
+def test_first_visit_starts_one_task(project: RunningProject) -> None:
+    """A browser's first request is repeated, as its answer was lost: it starts one task."""
+    email = {"email": f"slow+0.1@{uuid.uuid4().hex}.example.com"}
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    with httpx.Client(base_url=project.url, timeout=15) as client:
+        cookies = client.get("/").cookies
+    # What the answers to the POST set is lost with them.
+    answers = [
+        httpx.post(f"{project.url}/subscriptions", json=email, headers=key, cookies=cookies)
+        for _ in range(2)
+    ]
+    expect(
+        "the number of tasks for one Idempotency-Key of a new browser",
+        len({answer.json()["task_id"] for answer in answers}),
+        1,
+        usually="the session begins with the POST: a POST whose answer is lost has none",
+        look_at=VIEWS,
+    )
+
+
+def test_key_of_another_request_is_another_task(project: RunningProject) -> None:
+    """The same Idempotency-Key with another address starts a task for that address."""
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    ids = []
+    for _ in range(2):
+        email = {"email": f"slow+0.1@{uuid.uuid4().hex}.example.com"}
+        answer = project.http.post(f"{project.url}/subscriptions", json=email, headers=key)
+        ids.append(answer.json()["task_id"])
+    expect_that(
+        ids[0] != ids[1],
+        "another task for another address",
+        f"the same task, {ids[0]}",
+        usually="the task's id is made from the key alone, without the content of the request",
+        look_at=SESSIONS,
+    )

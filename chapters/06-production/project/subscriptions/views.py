@@ -31,7 +31,9 @@ subscriptions_router = APIRouter()
 
 
 @subscriptions_router.get("/", include_in_schema=False)
-def page() -> FileResponse:
+def page(request: Request) -> FileResponse:
+    # The session begins here: a first POST whose answer is lost is repeated by the same owner.
+    start_session(request)
     return FileResponse(PAGE)
 
 
@@ -43,7 +45,7 @@ async def start_subscription(
     idempotency_key: Annotated[str | None, Header(min_length=8, max_length=100)] = None,
 ) -> Accepted:
     owner = start_session(request)
-    task_id = new_task_id(owner, idempotency_key)
+    task_id = new_task_id(owner, idempotency_key, subscription.email)
     # Until here a RedisError means that nothing was started: the record comes before the task.
     await count_task(request)
     record = await open_record(task_id, owner)

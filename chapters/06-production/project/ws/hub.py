@@ -74,9 +74,7 @@ class Hub:
         if len(others) == 1:
             self._change(follower.task_id)
         # First subscribe, then read: a task that ends in between is seen twice, not missed.
-        elif follower.task_id in self._confirmed:
-            self._read_soon(follower)
-        if not self.is_connected:
+        if follower.task_id in self._confirmed or not self.is_connected:
             self._read_soon(follower)
 
     def leave(self, follower: Follower) -> None:
@@ -144,6 +142,8 @@ class Hub:
                 # All are read after a reconnection, too: what was published meanwhile is lost.
                 for follower in self.followers.get(task_id, ()):
                     self._read_soon(follower)
+            elif message["type"] == "unsubscribe":
+                self._confirmed.discard(message["channel"].removeprefix(CHANNEL))
             elif message["type"] == "message":
                 self._forward(message["channel"].removeprefix(CHANNEL), message["data"])
             is_pinged = message is None
@@ -197,10 +197,11 @@ class Hub:
             self._let_in(follower, record)
             if not follower.is_owner or record.owner is None:
                 continue
-            if follower.messages != messages and follower.state:
-                continue  # a message has come meanwhile: what was read is older
+            is_older = follower.messages != messages  # a message has come meanwhile
+            if is_older and follower.state:
+                continue
             found = follower.update(record.status, record.status.model_dump_json())
-            if follower.messages != messages:
+            if is_older:
                 self._read_soon(follower)
             if is_fallback and found:
                 metrics.fallback_finds.inc()
