@@ -10,18 +10,19 @@ from broadcaster import Event
 
 from project import broadcast
 
+# What the two versions raise while Redis is away.
+NOT_CONNECTED: tuple[type[Exception], ...] = (AttributeError, KeyError, OSError, redis.RedisError)
+
 try:
     import asyncio_redis
 except ImportError:  # Broadcaster 0.3 uses redis-py
     pass
 else:
+    NOT_CONNECTED += (asyncio_redis.Error,)
     # It increases its wait between two attempts after each one. Keep it below a second.
     asyncio_redis.Connection._increase_retry_interval = (
         asyncio_redis.Connection._reset_retry_interval
     )
-
-# What the two versions raise while Redis is away.
-NOT_CONNECTED = (AttributeError, KeyError, OSError, redis.RedisError)
 
 
 class Messages(Protocol):

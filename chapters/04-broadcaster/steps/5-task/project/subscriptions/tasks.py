@@ -9,6 +9,7 @@ from celery import Task, shared_task, states
 
 from project.celery_utils import PublicError, TaskStatus
 from project.config import settings
+from project.ws.subscription import NOT_CONNECTED
 from project.ws.views import publish
 
 logger = logging.getLogger(__name__)
@@ -55,5 +56,5 @@ def publish_progress(task_id: str, progress: str) -> None:
     info = TaskStatus(task_id=task_id, state=states.STARTED, progress=progress)
     try:
         async_to_sync(publish)(info)
-    except (TimeoutError, OSError) as error:  # a message is lost, the work goes on
+    except NOT_CONNECTED as error:  # a message is lost, the work goes on
         logger.warning("Progress was not published: %r", error)

@@ -12,11 +12,12 @@ const GAVE_UP = 1013; // the server will wait no longer
 
 export function follow(taskId, show, signal) {
   let tries = 0;
+  let socket;
+  signal.addEventListener("abort", () => socket.close(DONE));
 
   function open() {
     if (signal.aborted) return;
-    const socket = openSocket(`/ws/task_status/${taskId}`);
-    signal.addEventListener("abort", () => socket.close(DONE));
+    socket = openSocket(`/ws/task_status/${taskId}`);
 
     socket.addEventListener("message", (event) => {
       const status = parse(event.data);
