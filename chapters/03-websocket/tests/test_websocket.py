@@ -1,4 +1,4 @@
-"""The WebSocket, however the web process learns of the end: the same in chapters 3, 4 and 5."""
+"""The WebSocket, however the web process learns of the end: the same from chapter 3 on."""
 
 import asyncio
 import re
@@ -29,15 +29,16 @@ STATES_BEFORE = {"PENDING", "STARTED", "RETRY"}
 
 def test_first_state_comes_at_once(project: RunningProject) -> None:
     """The current state is the first frame, sent at once."""
-    # About a task that was never started no message will ever come.
+    # About a task that was never started no message will ever come, and no fallback poll for long.
+    web = project.web_with(WS_FALLBACK_POLL_SECONDS="60")
     pending = project.pending_task()
     for usually in (NO_QUERY, SHARED):
-        with project.follow(pending) as follower:
-            first = follower.next(within=1.5, usually=usually)
+        with project.follow(pending, web) as follower:
+            first = follower.next(within=5, usually=usually)
             expect("the state of a task that was never started", first["state"], "PENDING")
     task_id = project.subscribe("slow+0.5@example.com")
-    with project.follow(task_id) as follower:
-        first = follower.next(within=1.5, usually=NO_QUERY)
+    with project.follow(task_id, web) as follower:
+        first = follower.next(within=5, usually=NO_QUERY)
         expect_that(first["state"] in STATES_BEFORE, "the current state", first, look_at=VIEWS)
         expect("the task id in the frame", first["task_id"], task_id)
 

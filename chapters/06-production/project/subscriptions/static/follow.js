@@ -14,7 +14,7 @@ const GAVE_UP = 1013; // the server will wait no longer
 const NOT_FOUND = 4404; // nobody's task, or another browser's
 
 const FINAL_NOTICES = {
-  [GAVE_UP]: "No change for too long. Reload the page to look again.",
+  [GAVE_UP]: "The task has not ended in time. Reload the page to follow it further.",
   [NOT_FOUND]: "There is no such task, or another browser has started it.",
 };
 
