@@ -43,7 +43,13 @@ def test_not_ready_names_what_is_away(own_project: Callable[..., RunningProject]
     web = project.start_web()
     expect("the status of /healthz", project.http.get(f"{web.url}/healthz").status_code, 200)
     answer = project.http.get(f"{web.url}/readyz")
-    expect("the status of /readyz without Redis", answer.status_code, 503, look_at=HEALTH)
+    expect(
+        "the status of /readyz without Redis",
+        answer.status_code,
+        503,
+        usually="the view asks neither Redis nor the broker, or ignores that none answers",
+        look_at=HEALTH,
+    )
     away = set(answer.json()["away"])
     expect("what is away", away, {"result backend", "broker", "message queue"}, look_at=HEALTH)
     project.redis.start()
@@ -86,7 +92,8 @@ def test_metrics_are_counted(project: RunningProject) -> None:
     """Prometheus's own parser reads /metrics; a task that is followed is counted everywhere."""
     web = project.web_with(WS_FALLBACK_POLL_SECONDS="60")
     before = read_metrics(project, web)
-    with project.follow(project.subscribe("slow+0.5@example.com"), web) as follower:
+    # It ends after the subscription, on a busy machine, too.
+    with project.follow(project.subscribe("slow+1.5@example.com"), web) as follower:
         follower.next()
         sockets = read_metrics(project, web)["newsletter_open_sockets"]
         expect("open sockets", sockets, before["newsletter_open_sockets"] + 1, look_at=METRICS)
@@ -147,6 +154,7 @@ def test_reconnection_is_counted(own_project: Callable[..., RunningProject]) -> 
             lambda number: number == 1,
             "the reconnection is counted",
             within=5,
+            usually="the hub does not connect again, or does not count it",
             look_at=METRICS,
         )
         eventually(project.channels, lambda found: found == {channel}, "subscribed", within=5)
