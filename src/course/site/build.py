@@ -56,10 +56,11 @@ def build_into(folder: Path, guard: Guard, is_ended: Callable[[], bool]) -> None
 
 
 def take_screenshots() -> int:
-    """Let the test that opens all five pages take their pictures. Returns its exit code."""
+    """Let the test that opens all pages take their pictures. Returns its exit code."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     env = os.environ | {"COURSE_SCREENSHOTS": str(SCREENSHOTS), "COURSE_REQUIRE_BROWSER": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "tests/test_ladder.py", "-k", "costs"]
+    test = ["tests/test_ladder.py", "-k", "costs", "-m", "thorough"]
+    command = [sys.executable, "-m", "pytest", "-q", *test]
     tests = subprocess.Popen(command, cwd=ROOT, env=env)
     with at_the_end(lambda number, frame: tests.send_signal(number)):  # they end what they started
         code = tests.wait()
