@@ -88,8 +88,8 @@ def test_what_is_given_is_folded(tmp_path: Path) -> None:
     assert "✗ With ?wait=20 the answer waits for the task's end" in done.stdout
     assert "comes soon after it.  02.1" in done.stdout  # the step that brings the idea
     assert "ideas from earlier chapters hold" in done.stdout
-    # Another lane may have judged some that hold as they are, before the first one failed.
-    assert re.search(r"\b[0-8] of 9 new ideas hold; 23 given ones hold", done.stdout)
+    # Other lanes may have judged some that come later, before the first one failed.
+    assert re.search(r"\b[0-8] of 9 new ideas hold; (\d+ of )?23 given ones hold", done.stdout)
 
 
 @pytest.mark.thorough
@@ -241,7 +241,7 @@ HUNGRY = {
         " of files; the limit is 400 MiB.",
     ),
     "temporary files": (
-        "import os, shutil\nshutil.rmtree(os.environ['TMPDIR'])\nraise OSError",
+        "import os, shutil\nshutil.rmtree(os.environ['TMPDIR'], ignore_errors=True)",
         "The check's folder for temporary files is gone",
         "TMPDIR names another place",
     ),
@@ -253,7 +253,9 @@ HUNGRY = {
 def test_project_that_takes_too_much_is_ended(what: str, tmp_path: Path) -> None:
     """`check` keeps a project within limits, as `grade` does, and says which it went over."""
     code, start_of_it, end_of_it = HUNGRY[what]
-    copy_app(find_chapter("01").folder, tmp_path / "app", [Edit("main.py", new=f"{code}\n")])
+    chapter = find_chapter("01").folder
+    main = (chapter / "main.py").read_text()
+    copy_app(chapter, tmp_path / "app", [Edit("main.py", new=f"{code}\n{main}")])
     done = course("check", "01", "--project", tmp_path / "app")
     assert done.returncode == 2, done.stdout
     assert start_of_it in done.stderr

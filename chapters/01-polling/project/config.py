@@ -40,7 +40,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
-        name = name if name in os.environ else "REDIS_URL"  # which stands in for three others
+        if name not in map(str.upper, os.environ):
+            name = "REDIS_URL"  # which stands in for those that are not set
         stop_process(f"The setting {name} is wrong: {first['msg']}.")
 
 

@@ -215,7 +215,7 @@ def test_client_that_never_reads_is_not_read(project: RunningProject) -> None:
         accepted < MOST_PINGS,
         f"the server stops reading after less than {MOST_PINGS:,} bytes of pings",
         f"it took {accepted:,} bytes, and keeps the pongs in memory",
-        usually="this implementation of WebSockets writes without back-pressure: --ws websockets",
+        usually="this implementation of WebSockets reads on while it cannot send: --ws websockets",
         look_at="Procfile",
     )
 

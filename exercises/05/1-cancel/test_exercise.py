@@ -1,5 +1,6 @@
 """Chapter 5, exercise 1: a task is cancelled, and everybody who follows it sees that."""
 
+import re
 import uuid
 
 import httpx
@@ -52,8 +53,8 @@ def test_running_task_is_cancelled(project: RunningProject, patient_web: Web) ->
 
 
 def test_waiting_task_is_cancelled(project: RunningProject, patient_web: Web) -> None:
-    """A task that waits for a worker is never begun, and its followers are notified."""
-    running = [project.subscribe("slow+1.2@example.com") for _ in range(2)]
+    """A task that waits for a worker does not run to its end, and its followers are notified."""
+    running = [project.subscribe("slow+2.5@example.com") for _ in range(2)]
     waiting = project.subscribe("slow+0.1@example.com")
     with project.follow(waiting, patient_web) as follower:
         expect("the state of a task that waits", follower.next()["state"], "PENDING")
@@ -81,7 +82,10 @@ def test_page_cancels(project: RunningProject, patient_web: Web, page: Page) -> 
     expect_page(button).to_be_hidden()
     page.get_by_label("e-mail").fill("slow+9@example.com")
     page.get_by_role("button").click()
-    expect_page(page.get_by_role("status")).to_contain_text("STARTED", timeout=15_000)
+    # Which one it shows depends on whether the worker or the view was quicker.
+    expect_page(page.get_by_role("status")).to_have_text(
+        re.compile("PENDING|STARTED"), timeout=15_000
+    )
     expect_that(
         button.count() == 1,
         "a button named Cancel while the task runs",

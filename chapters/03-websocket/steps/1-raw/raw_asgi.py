@@ -1,4 +1,4 @@
-"""A WebSocket app with no framework: ASGI is one async function and two kinds of message.
+"""A WebSocket app with no framework: one async function that receives and sends messages.
 
 Run it:  uvicorn raw_asgi:app --port 8012   Then open http://127.0.0.1:8012/
 """

@@ -23,7 +23,8 @@ ws_router = APIRouter()
 def check_origin(websocket: WebSocket) -> None:
     """Refuse pages of other sites, and clients that name no origin: all browsers name theirs."""
     origin = websocket.headers.get("origin", "")
-    is_ours = origin.partition("://")[2] == websocket.headers["host"]
+    host = websocket.headers.get("host")
+    is_ours = bool(host) and origin.partition("://")[2] == host
     if not is_ours and origin not in settings.allowed_origins.replace(",", " ").split():
         raise WebSocketException(status.WS_1008_POLICY_VIOLATION)
 
