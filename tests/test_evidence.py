@@ -9,8 +9,22 @@ import pytest
 
 from course.content.chapters import find_chapter
 from course.content.ideas import FAILED, ideas_of
-from course.testkit.evidence import Complaint, Weight, in_lines, is_in_async_function, last_words
-from course.testkit.explain import explained, in_words, readable, why_it_did_not_start
+from course.processes.tracebacks import place
+from course.testkit.evidence import (
+    Complaint,
+    Weight,
+    in_lines,
+    is_in_async_function,
+    last_words,
+    own_files,
+)
+from course.testkit.explain import (
+    explained,
+    find_in_code,
+    in_words,
+    readable,
+    why_it_did_not_start,
+)
 from course.testkit.records import Record
 from course.work.output import MOST_LINES, message
 from course.work.session import Decision
@@ -207,3 +221,14 @@ def test_message_is_short(folder: Path) -> None:
     assert len(short) <= MOST_LINES
     assert all("\n" not in line.plain and len(line.plain) < 450 for line in short)
     assert len(message(same, folder, True)) > MOST_LINES
+
+
+def test_what_cannot_be_read_is_no_evidence(tmp_path: Path) -> None:
+    """A folder called like a script, a dangling link, a name that is too long: no error."""
+    (tmp_path / "static" / "chart.js").mkdir(parents=True)
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere.py")
+    (tmp_path / "main.py").write_text("app = 1\n")
+    assert list(own_files(tmp_path, ".js")) == []
+    assert list(own_files(tmp_path)) == [tmp_path / "main.py"]
+    assert find_in_code("app", tmp_path) == "main.py:1"
+    assert place("x" * 300 + ".py", "1", tmp_path) == ""

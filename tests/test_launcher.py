@@ -49,7 +49,7 @@ def test_launcher_needs_the_standard_library_alone() -> None:
 def test_no_network_is_said_in_a_sentence(checkout: Path) -> None:
     """Packages that cannot be had: the reason, what to do, and no traceback."""
     code, output = launch(checkout)
-    assert code == 1
+    assert code == 2
     assert "Is there a network?" in output
     assert "Traceback" not in output
 
@@ -61,7 +61,7 @@ def test_next_start_tries_again(checkout: Path) -> None:
     (checkout / "requirements" / "run.txt").write_text("")
     (checkout / "pyproject.toml").write_text("this cannot be installed")
     code, output = launch(checkout)
-    assert code == 1
+    assert code == 2
     assert "Setting up" in output
 
 
@@ -122,7 +122,7 @@ def test_bytecode_is_kept_whatever_the_environment_says(checkout: Path, pretende
 def test_path_that_breaks_environments_is_said(checkout: Path, name: str) -> None:
     """A path that no virtual environment works in: the remedy is another path, not a package."""
     code, output = launch(checkout.rename(checkout.with_name(name)))
-    assert code == 1
+    assert code == 2
     assert f"a path with {name[1]!r} in it" in output
     assert "Rename the folder" in output
     assert "python3-venv" not in output
@@ -142,7 +142,7 @@ def test_early_interrupt_is_no_traceback(checkout: Path, pretended_uv: Path) -> 
     assert wait_for((checkout / "importing").exists, 20)
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=30)
-    assert (process.returncode, out) == (1, ""), errors
+    assert (process.returncode, out) == (130, ""), errors
     assert errors == "Interrupted. The next ./course goes on from here.\n"
 
 
@@ -182,7 +182,7 @@ def test_missing_venv_module_is_said_in_a_sentence(checkout: Path, tmp_path: Pat
         env={"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)},
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "python3-venv" in done.stdout + done.stderr
 
 
@@ -200,7 +200,7 @@ def test_other_locks_have_an_environment_of_their_own(checkout: Path) -> None:
     """--locks current is set up from current.txt in .venv-current, and leaves .venv alone."""
     (checkout / "requirements" / "current.txt").write_text("no-such-package-of-this-name==1\n")
     code, output = launch(checkout, "test", "04", "--locks", "current", "-q")
-    assert code == 1
+    assert code == 2
     assert "requirements/current.txt" in output
     assert (checkout / ".venv-current" / "bin" / "python").exists()
     assert not (checkout / ".venv").exists()
@@ -217,7 +217,7 @@ def test_options_of_test_are_for_test_alone(checkout: Path) -> None:
 def test_python_that_is_not_there_is_said(checkout: Path) -> None:
     """A version that is not on the machine: one sentence, with those that are."""
     code, output = launch(checkout, "test", "--python", "3.99")
-    assert code == 1
+    assert code == 2
     assert re.fullmatch(
         r"There is no Python '3.99' that the course runs on. Found here: [\d., none]+\.\n", output
     )
@@ -259,7 +259,7 @@ def test_read_only_folder_is_said_in_a_sentence(checkout: Path) -> None:
         before.replace("import hashlib\n", f"import hashlib\n{played}")
     )
     code, output = launch(checkout)
-    assert code == 1
+    assert code == 2
     assert "cannot write to" in output
     assert "Traceback" not in output
 

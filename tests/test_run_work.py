@@ -1,9 +1,12 @@
 """`./course run work`, or any folder: the student's own app, restarted on each save."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import httpx
 import pytest
@@ -13,7 +16,7 @@ from typer.testing import CliRunner
 from course.cli.app import app
 from course.content.chapters import CHAPTERS, ROOT, UnknownChapter
 from course.content.edits import copy_app
-from course.processes import HOST, free_port, wait_for
+from course.processes import HOST, answers, free_port, wait_for
 from course.processes.saves import SourceFilter
 from course.processes.tree import is_alive, relatives
 from course.work import folder as work
@@ -174,6 +177,35 @@ def test_folder_without_a_procfile_is_named(tmp_path: Path) -> None:
         meant_by(str(tmp_path))
     with pytest.raises(UnknownChapter, match=r"There is no chapter 'nowhere'.*Nor is nowhere"):
         meant_by("nowhere")
+    for name in ("~no-such-user-here/app", "x" * 300):
+        with pytest.raises(UnknownChapter, match=r"is no folder|Nor is"):
+            meant_by(name)
     done = CliRunner().invoke(app, ["run", str(tmp_path)])
     assert done.exit_code == 2
     assert "has no Procfile" in done.stderr
+
+
+class RedirectsToNowhere(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "http://127.0.0.1:None/app")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class SpeaksNoHttp(StreamRequestHandler):
+    def handle(self) -> None:
+        self.wfile.write(b"220 mail.example ready\r\n")
+
+
+@pytest.mark.parametrize(
+    ("handler", "is_there"), [(RedirectsToNowhere, True), (SpeaksNoHttp, False)]
+)
+def test_server_that_answers_oddly(handler: type[StreamRequestHandler], is_there: bool) -> None:
+    """A wrong redirect is an answer; what is no HTTP is none. Neither is an error of the tool."""
+    with ThreadingTCPServer((HOST, 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert answers(f"http://{HOST}:{server.server_address[1]}/") is is_there
+        server.shutdown()

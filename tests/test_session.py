@@ -8,6 +8,7 @@ from rich.console import Console
 
 from course.content.chapters import all_chapters, find_chapter
 from course.content.ideas import FAILED, NOT_REACHED, PASSED, START, ideas_of
+from course.content.printable import printable
 from course.content.steps import find_state
 from course.testkit.events import (
     Event,
@@ -157,3 +158,13 @@ def test_what_was_not_reached_is_said_once(capsys: pytest.CaptureFixture[str]) -
         "✓ 3 ideas from earlier chapters hold",
         "· 3 ideas after that (not reached)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("\ud800", "\\ud800"), ("a\udcffb", "a\\xffb"), ("\x1b[2J", "\\x1b[2J"), ("\n\té", "\n\té")],
+)
+def test_whatever_a_project_sends_can_be_shown(text: str, shown: str) -> None:
+    """A half of a surrogate pair, a byte that is no UTF-8, an escape code."""
+    assert printable(text) == shown
+    printable(text).encode()

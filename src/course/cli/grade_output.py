@@ -1,6 +1,5 @@
 """`./course grade` on the terminal: a word of warning, a progress bar, and the table."""
 
-import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ from course.content.chapters import Chapter
 from course.grade.grader import Grader, name_of, projects_in
 from course.grade.results import Results, Row
 from course.learn.class_page import class_page
+from course.processes.web_page import open_page
 from course.work.folder import WorkProblem, shown
 
 
@@ -47,7 +47,7 @@ def grade_folder(
         if with_page:
             address, note_row = stack.enter_context(class_page(grader.results, names))
             console.print(f"The table, row by row: {address}", soft_wrap=True, markup=False)
-            webbrowser.open(address)
+            open_page(address)
         progress = stack.enter_context(Progress(*columns, TimeElapsedColumn(), console=console))
         bar = progress.add_task("grading", total=len(left))
 

@@ -3,7 +3,6 @@
 import sys
 import tempfile
 import time
-import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from course.learn.server import Site, anchor_of
 from course.processes import port_problem
 from course.processes.guard import Guard
 from course.processes.interrupts import signals_as_flag
+from course.processes.web_page import open_page
 from course.site.build import build_into
 
 KEY_FILE = Path(sys.prefix) / "learn-key"  # in .venv
@@ -78,7 +78,7 @@ def serve(project: Path, state: State, options: Options, say: Callable[[str], No
             say(f"The lesson and your work: {address}")
             say("The address lets in one browser, yours: keep it to yourself. Ctrl-C ends this.")
             if options.opens_page:
-                webbrowser.open(address)
+                open_page(address)
             while ended.number is None:
                 engine.look()
                 runs.look()

@@ -2,6 +2,7 @@
 
 import random
 import socket
+from http.client import HTTPException, InvalidURL
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -47,5 +48,7 @@ def answers(url: str) -> bool:
             return True
     except HTTPError as error:
         return error.code < 500
-    except OSError:
+    except InvalidURL:  # it has answered, with a redirect to nowhere
+        return True
+    except (OSError, HTTPException, ValueError):  # nothing is there, or no HTTP is spoken
         return False

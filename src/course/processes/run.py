@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-import webbrowser
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from course.processes.procfile import ProjectProblem, read_procfile
 from course.processes.redis import Redis, redis_server
 from course.processes.saves import Saves
 from course.processes.tracebacks import last_error, own_line, traceback_in
+from course.processes.web_page import open_page
 
 NEWSLETTER = "newsletter"  # the name of the third party in a Procfile
 LAST_LINES = 60  # of a process that has ended, for its traceback
@@ -319,4 +319,4 @@ class Runner:
         if self._where_wires:
             self._log.say(self._where_wires)
         if self.options.opens_page:
-            webbrowser.open(self._page.url)
+            open_page(self._page.url)

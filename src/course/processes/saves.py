@@ -58,7 +58,7 @@ class Saves:
             for changes in saves:
                 with self._lock:
                     self._saved |= {self._shown(path) for _, path in changes}
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # watchfiles' own is a RuntimeError
             self._on_problem(f"Saves are not seen any more: {error}.")
 
     def _shown(self, path: str) -> str:

@@ -1,6 +1,7 @@
 """Tracebacks in a process's log: the error, and the lines of the project's own code."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -13,8 +14,10 @@ MOST_LINES = 12
 def place(file: str, line: str, folder: Path) -> str:
     """A line of a file as file:line; empty if the file is not the project's own."""
     path = Path(file) if Path(file).is_absolute() else folder / file
-    if path.is_relative_to(folder) and path.exists() and ".venv" not in path.parts[:-1]:
-        return f"{path.relative_to(folder)}:{line}"
+    is_own = path.is_relative_to(folder) and ".venv" not in path.parts[:-1]
+    with suppress(OSError):  # a name that is too long, for example
+        if is_own and path.exists():
+            return f"{path.relative_to(folder)}:{line}"
     return ""
 
 

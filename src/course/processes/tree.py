@@ -57,6 +57,9 @@ class ProcessTree:
         for child in self.children:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(ENDING)
+        for folder, _, _ in os.walk(self.folder):  # a project's own may be read-only
+            with suppress(OSError):
+                os.chmod(folder, 0o700)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def launch(self, command: list[str], name: str, **options: Any) -> subprocess.Popen[bytes]:

@@ -243,15 +243,24 @@ def own_part(lines: list[str], folder: Path) -> list[str]:
 def own_files(folder: Path, suffix: str = ".py") -> Iterator[Path]:
     for path in sorted(folder.rglob(f"*{suffix}")):
         inside = path.relative_to(folder).parts
-        if not any(part.startswith(".") or part in NOT_ITS_OWN for part in inside):
+        is_own = not any(part.startswith(".") or part in NOT_ITS_OWN for part in inside)
+        if is_own and path.is_file():  # a folder may be called chart.js
             yield path
+
+
+def text_of(path: Path) -> str:
+    """What the file holds; nothing if it cannot be read."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def call_that_is_not_awaited(name: str, folder: Path) -> str:
     """Where the project's code calls this function and does nothing with what it returns."""
     for path in own_files(folder):
         try:
-            tree = ast.parse(path.read_text(errors="replace"))
+            tree = ast.parse(text_of(path))
         except (SyntaxError, ValueError):
             continue
         awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}

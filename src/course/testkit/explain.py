@@ -19,6 +19,7 @@ from course.testkit.evidence import (
     is_in_async_function,
     last_words,
     own_files,
+    text_of,
 )
 from course.testkit.expect import NotAsExpected
 from course.testkit.follower import closed_with
@@ -166,7 +167,7 @@ def places_in_code(pattern: str, folder: Path) -> Iterator[str]:
     """Where the project's code matches, each as file:line."""
     for suffix in (".py", ".js", ".html", "Procfile"):
         for path in own_files(folder, suffix):
-            text = path.read_text(errors="replace")
+            text = text_of(path)
             for found in re.finditer(pattern, text):
                 line = text.count("\n", 0, found.start()) + 1
                 yield f"{path.relative_to(folder)}:{line}"

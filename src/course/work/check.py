@@ -9,7 +9,7 @@ from watchfiles import watch as changes_in
 
 from course.content.exercises import Work, ideas_to_check
 from course.content.printable import printable
-from course.work.folder import WORK
+from course.work.folder import WORK, WorkProblem
 from course.work.output import Lines, as_data, say_outcome
 from course.work.progress import STATE, Progress
 from course.work.session import Decision, Result, check
@@ -87,7 +87,12 @@ def watch(
         if result.problem:
             console.print(f"\n{printable(result.problem)}", soft_wrap=True, markup=False)
         console.print("\nWaiting for a save. Ctrl-C ends this.")
-        for _ in changes_in(project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500):
-            if stamps(project) != before:
-                break
+        try:
+            for _ in changes_in(
+                project, raise_interrupt=True, yield_on_timeout=True, rust_timeout=500
+            ):
+                if stamps(project) != before:
+                    break
+        except (OSError, RuntimeError) as error:  # watchfiles' own is a RuntimeError
+            raise WorkProblem(f"Saves are not seen any more: {error}") from error
         console.rule()

@@ -101,11 +101,15 @@ def project_to_run(given: str | None) -> Iterator[ProjectToRun]:
     if given == "work":
         yield ProjectToRun(project_folder(None), is_ours=False)
         return
-    folder = Path(given or "").expanduser().resolve()
+    try:
+        folder = Path(given or "").expanduser().resolve()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # a name that is too long, ~name of no user
+        raise UnknownChapter(f"{given} is no folder: {error}") from None
     try:
         state = find_state(given or DEFAULT_CHAPTER)
     except UnknownChapter as unknown:
-        if not folder.is_dir():
+        if not is_folder:
             raise UnknownChapter(f"{unknown} Nor is {given} a folder with a project.") from None
     else:
         with folder_of(state) as made:

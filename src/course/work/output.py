@@ -197,7 +197,7 @@ def message(same: list[Decision], project: Path, is_verbose: bool) -> list[Text]
             lines.append(Text(f"    {text}", "dim"))
     if failure.wires:
         lines.append(Text("  what passed between the processes last:", "dim"))
-        lines += [Text(f"    {line.strip()}", "dim") for line in failure.wires]
+        lines += [Text(f"    {printable(line.strip())}", "dim") for line in failure.wires]
     return lines
 
 
