@@ -215,6 +215,16 @@ def test_the_way_in_leads_nowhere_else(tmp_path: Path) -> None:
         assert access.enter(request).headers["location"] == there
 
 
+def test_port_of_http_is_left_out(tmp_path: Path) -> None:
+    """At port 80 a browser's Host names no port, at any other it has to."""
+    from starlette.datastructures import Headers
+
+    for port, is_own in ((80, True), (8020, False)):
+        access = Access(port, tmp_path / "key")
+        assert access.is_own_host(Headers({"host": "127.0.0.1"})) is is_own
+        assert access.is_own_host(Headers({"host": f"127.0.0.1:{port}"}))
+
+
 @pytest.mark.timeout(60)
 def test_page_of_another_origin_gets_nothing(
     project: Path, site: Path, page: Page, troubles: list[str]

@@ -47,6 +47,8 @@ class Access:
 
     def __init__(self, port: int, key_file: Path) -> None:
         self.names = {f"{HOST}:{port}", f"localhost:{port}"}
+        if port == 80:  # which a browser leaves out
+            self.names |= {HOST, "localhost"}
         self.cookie_name = f"course-learn-{port}"  # cookies know no ports: two servers, two names
         self._token = secrets.token_urlsafe(32)
         self._cookie = hmac.digest(read_key(key_file), b"learn", hashlib.sha256).hex()
