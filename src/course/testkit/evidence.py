@@ -279,8 +279,8 @@ def is_in_async_function(where: str, folder: Path) -> bool:
     """Whether the line is in an `async def`: there, one awaits."""
     name, _, number = where.partition(":")
     try:
-        tree = ast.parse((folder / name).read_text(errors="replace"))
-    except (OSError, SyntaxError, ValueError):
+        tree = ast.parse(text_of(folder / name))
+    except (SyntaxError, ValueError):
         return False
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     around = [
