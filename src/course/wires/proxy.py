@@ -66,8 +66,6 @@ class Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(WRITE_LIMIT)
-        if self.direction == 1:  # the server's side is first, and waits for the client's
-            self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         other = self.other
@@ -254,6 +252,8 @@ class Proxy:
         link = Link(self, self._new_watcher())
         try:
             await loop.create_connection(lambda: link.server, *self.target)
+            # Not in connection_made(): after that, asyncio of Python 3.11.2 begins to read.
+            link.server.transport.pause_reading()
         except OSError:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
