@@ -142,7 +142,7 @@ def task_failure_handler(task_id: str, sender: Any, exception: Any, **kwargs: An
     publish_state(sender, task_id, states.FAILURE, exception)
 
 
-# A task that was revoked, before it ran or while it did, sends no task_postrun.
+# One revoked before it runs sends no task_postrun; one that is terminated, before this is stored.
 @task_revoked.connect
 def task_revoked_handler(request: Any, sender: Any, **kwargs: Any) -> None:
     publish_state(sender, request.id, states.REVOKED, None)

@@ -10,7 +10,7 @@ from broadcaster import Event
 
 from project import broadcast
 
-# What the two versions raise while Redis is away.
+# What Broadcaster 0.2.0 and 0.3 raise while Redis is away.
 NOT_CONNECTED: tuple[type[Exception], ...] = (AttributeError, KeyError, OSError, redis.RedisError)
 
 try:

@@ -1,7 +1,8 @@
 """One subscription connection for all sockets of this process, and the tasks that serve them.
 
-Four tasks, however many sockets: `_listen` receives what is published, `_subscribe` keeps Redis
-informed of what is wanted, `_read` reads states in batches, `_sweep` does what is due.
+Five asyncio tasks, however many sockets: `_stay_connected` keeps the connection, and starts two
+each time there is one: `_listen` receives what is published, `_subscribe` keeps Redis informed of
+what is wanted. `_read` reads states in batches, `_sweep` does what is due.
 """
 
 import asyncio
