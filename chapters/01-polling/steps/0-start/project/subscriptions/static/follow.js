@@ -1,6 +1,6 @@
 // How the page learns that its task is done. There is no task yet.
 
-export const how = "No task yet: the answer comes when the work is done.";
+export const how = "This page does not follow its task yet.";
 
 export async function follow(taskId, show, signal) {
   // show({ task_id, state, result, error }) writes a task status on the page.
