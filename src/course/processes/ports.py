@@ -1,8 +1,15 @@
 """Ports of this machine: which are free, and whether a server answers at one."""
 
+import fcntl
 import random
 import socket
+import sys
+from collections import deque
+from functools import cache
 from http.client import HTTPException, InvalidURL
+from pathlib import Path
+from threading import Lock
+from typing import IO
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -11,17 +18,48 @@ PORTS = range(20_000, 32_000)  # below those that Linux, macOS and Windows give 
 CHOICE = random.SystemRandom()
 
 
+GIVEN: deque[int] = deque()  # what this process was given last
+LAST_GIVEN = 200
+GIVING = Lock()
+
+
 def free_port() -> int:
     """A port that no server listens at, and that stays free until ours is started.
 
-    Not one that the kernel chooses: it may give the same one to the next connection.
+    Not one that the kernel chooses: it may give the same one to the next connection. Nor one that
+    this process, or another of the course, has been given a moment ago: its server is on its way.
     """
-    for port in CHOICE.sample(PORTS, 100):
-        if is_free(port):
-            return port
+    with GIVING:
+        for port in CHOICE.sample(PORTS, min(100, len(PORTS))):
+            if port not in GIVEN and is_free(port) and is_ours(port):
+                GIVEN.append(port)
+                if len(GIVEN) > LAST_GIVEN and (file := reservations()):
+                    fcntl.lockf(file, fcntl.LOCK_UN, 1, GIVEN.popleft())
+                return port
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+@cache
+def reservations() -> IO[bytes] | None:
+    """A file each of whose bytes stands for a port: who has locked it, has been given the port."""
+    try:
+        return (Path(sys.prefix) / "ports").open("ab")
+    except OSError:  # a read-only installation: its processes do not know of each other's ports
+        return None
+
+
+def is_ours(port: int) -> bool:
+    """Lock the port's byte; the lock ends with this process, however it ends."""
+    file = reservations()
+    if file is None:
+        return True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
 
 
 def is_free(port: int) -> bool:
