@@ -16,8 +16,6 @@ from urllib.request import urlopen
 HOST = "127.0.0.1"
 PORTS = range(20_000, 32_000)  # below those that Linux, macOS and Windows give to connections
 CHOICE = random.SystemRandom()
-
-
 GIVEN: deque[int] = deque()  # what this process was given last
 LAST_GIVEN = 200
 GIVING = Lock()
@@ -30,11 +28,11 @@ def free_port() -> int:
     this process, or another of the course, has been given a moment ago: its server is on its way.
     """
     with GIVING:
-        for port in CHOICE.sample(PORTS, min(100, len(PORTS))):
-            if port not in GIVEN and is_free(port) and is_ours(port):
+        for port in CHOICE.sample(PORTS, 100):
+            if port not in GIVEN and is_free(port) and lock(port, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                if len(GIVEN) == LAST_GIVEN:
+                    lock(GIVEN.popleft(), fcntl.LOCK_UN)
                 GIVEN.append(port)
-                if len(GIVEN) > LAST_GIVEN and (file := reservations()):
-                    fcntl.lockf(file, fcntl.LOCK_UN, 1, GIVEN.popleft())
                 return port
     with socket.socket() as probe:
         probe.bind((HOST, 0))
@@ -50,15 +48,13 @@ def reservations() -> IO[bytes] | None:
         return None
 
 
-def is_ours(port: int) -> bool:
-    """Lock the port's byte; the lock ends with this process, however it ends."""
-    file = reservations()
-    if file is None:
-        return True
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except OSError:
-        return False
+def lock(port: int, operation: int) -> bool:
+    """Lock or unlock the port's byte. A lock ends with this process, however it ends."""
+    if file := reservations():
+        try:
+            fcntl.lockf(file, operation, 1, port)
+        except OSError:  # another process has been given the port
+            return False
     return True
 
 
