@@ -96,8 +96,15 @@ def test_metrics_are_counted(project: RunningProject) -> None:
     """Prometheus's own parser reads /metrics; a task that is followed is counted everywhere."""
     web = project.web_with(WS_FALLBACK_POLL_SECONDS="60")
     before = read_metrics(project, web)
-    # It ends after the subscription, on a busy machine, too.
-    with project.follow(project.subscribe("slow+1.5@example.com"), web) as follower:
+    # It begins before the subscription, as no message says STARTED, and ends long after it.
+    task_id = project.subscribe("slow+2.5@example.com", web)
+    eventually(
+        lambda: project.status(task_id, web)["state"],
+        lambda state: state == "STARTED",
+        "the task starts",
+        within=10,
+    )
+    with project.follow(task_id, web) as follower:
         follower.next()
         sockets = read_metrics(project, web)["newsletter_open_sockets"]
         expect("open sockets", sockets, before["newsletter_open_sockets"] + 1, look_at=METRICS)
