@@ -29,7 +29,7 @@ latency = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 fallback_finds = Counter(
-    "newsletter_fallback_finds", "Fallback polls that found what no message had said"
+    "newsletter_fallback_finds", "Fallback polls that found a state whose message was lost"
 )
 redis_reconnects = Counter("newsletter_redis_reconnects", "Subscription connections lost")
 slow_clients = Counter("newsletter_slow_clients", "Clients cut off, as they did not read")

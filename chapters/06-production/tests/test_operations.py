@@ -153,6 +153,28 @@ def test_metrics_are_counted(project: RunningProject) -> None:
     expect("newsletter_fallback_finds_total grown by", grown("newsletter_fallback_finds_total"), 0)
 
 
+def test_lost_messages_are_counted(own_project: Callable[..., RunningProject]) -> None:
+    """The end that a fallback poll found counts as a lost message; STARTED does not."""
+    project = own_project("newsletter")
+    web = project.web_with(WS_FALLBACK_POLL_SECONDS="0.5")
+    task_id = project.subscribe("slow+2@example.com", web)
+    with redis_server() as elsewhere, project.follow(task_id, web) as follower:
+        expect("the first state", follower.next()["state"], "PENDING")
+        project.launch_worker(WS_MESSAGE_QUEUE=elsewhere.url)  # this worker publishes in vain
+        last = follower.until_final(
+            within=20, usually="the hub relies on messages alone: it needs fallback polls"
+        )
+        expect("the last state", last["state"], "SUCCESS", look_at="project/ws/hub.py")
+    expect("the states of the frames", follower.states, ["PENDING", "STARTED", "SUCCESS"])
+    expect(
+        "newsletter_fallback_finds_total, after a task whose message was lost",
+        read_metrics(project, web)["newsletter_fallback_finds_total"],
+        1,
+        usually="it counts STARTED, which no message says; or it counts nothing",
+        look_at="project/ws/hub.py",
+    )
+
+
 def test_reconnection_is_counted(own_project: Callable[..., RunningProject]) -> None:
     """A subscription connection that is cut is made again at once, and counted."""
     project = own_project("web")

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from celery import states
 from fastapi import status
 from pydantic import ValidationError
 from redis import RedisError
@@ -204,7 +205,8 @@ class Hub:
             found = follower.update(record.status, record.status.model_dump_json())
             if is_older:
                 self._read_soon(follower)
-            if is_fallback and found:
+            # No message says STARTED: a poll that finds it shows no lost message.
+            if is_fallback and found and record.status.state != states.STARTED:
                 metrics.fallback_finds.inc()
 
     def _let_in(self, follower: Follower, record: Record) -> None:
