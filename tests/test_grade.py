@@ -113,6 +113,21 @@ def test_wires_of_a_failing_project_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.gallery
+@pytest.mark.timeout(300)
+def test_mistake_is_named_for_the_highest_chapter(tmp_path: Path) -> None:
+    """Chapter 4's work with an idea of chapter 3 broken: not what chapter 1 says of its page."""
+    submissions, out = tmp_path / "submissions", tmp_path / "results.csv"
+    edit = Edit("project/ws/views.py", ", dependencies=[Depends(check_origin)]", "")
+    copy_app(find_chapter("04").folder, submissions / "any-origin", [edit])
+    done = grade(submissions, "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    row = rows_of(out)["any-origin"]
+    assert (row["chapter"], row["passed"]) == ("", "no"), row
+    assert "another origin" in row["first_failed"], row
+    assert "403" in row["expected"], row
+
+
+@pytest.mark.gallery
 @pytest.mark.timeout(1200)
 def test_class_of_twenty(tmp_path: Path) -> None:
     """Each project has its highest chapter, however written; six rows say what is wrong."""

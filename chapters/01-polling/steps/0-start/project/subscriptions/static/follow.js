@@ -1,4 +1,4 @@
-// How the page learns that its task is done. There is no task yet.
+// How the page learns that its task is done: chapter 1 fills in follow().
 
 export const how = "This page does not follow its task yet.";
 
