@@ -78,6 +78,23 @@ def test_other_messages_end_it(project: RunningProject, text: str | bytes) -> No
         )
 
 
+def test_socket_follows_a_hundred_at_most(project: RunningProject) -> None:
+    """A client that names its 101st task is sent away with 1008, and not before."""
+    with socket(project) as follower:
+        for _ in range(100):
+            follow(follower, str(uuid.uuid4()))
+        for _ in range(100):
+            follower.next(within=5, usually="fewer than 100 tasks are followed")
+        follow(follower, str(uuid.uuid4()))
+        expect(
+            "the close code after the 101st task",
+            follower.close_code(within=3),
+            1008,
+            usually="the number of tasks that a socket may follow has no limit",
+            look_at=VIEWS,
+        )
+
+
 def test_other_sites_are_refused(project: RunningProject) -> None:
     """A page of another origin cannot open it, and our own can."""
     expect_own_origin_alone(project.web, PATH)
