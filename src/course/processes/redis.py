@@ -34,7 +34,7 @@ class Redis:
         self.port = free_port()
         self.url = url or f"redis://{HOST}:{self.port}/0"
         self._popen: subprocess.Popen[bytes] | None = None
-        self._folder = self._make_folder() if self.is_ours else ""
+        self.folder = self._make_folder() if self.is_ours else ""
         # Commands of ours fail at once, and are not repeated.
         self.client: redis.Redis = redis.Redis.from_url(
             self.url, decode_responses=True, socket_timeout=5, retry=Retry(NoBackoff(), 0)
@@ -53,7 +53,7 @@ class Redis:
         """Start it, again if it was killed. Returns when it answers; raises RedisProblem."""
         if self.is_ours:
             command = [get_binary_path(), "--bind", HOST, "--port", str(self.port)]
-            command += ["--dir", self._folder, "--save", "", "--loglevel", "warning"]
+            command += ["--dir", self.folder, "--save", "", "--loglevel", "warning"]
             # Its title would be written over its environment, by which what a test left is found.
             command += ["--set-proc-title", "no", *options]
             self._popen = subprocess.Popen(
@@ -98,8 +98,8 @@ class Redis:
             self._popen.wait(GRACE)
         if self._popen and self._guard:
             self._guard.ended(self._popen.pid)
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager

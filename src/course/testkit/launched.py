@@ -171,13 +171,15 @@ class LaunchedProject:
         return {key: url for key, url in own.items() if key not in self.settings}
 
     def environment(self, **settings: object) -> dict[str, str]:
-        ours = {
+        ours: dict[str, object] = {
             "REDIS_URL": self.redis.url,
             "NEWSLETTER_PORT": self.newsletter_port,
             "NEWSLETTER_URL": f"http://{HOST}:{self.newsletter_port}",
             # Python shows a warning of one line of code once. A later test needs it, too.
             "PYTHONWARNINGS": "always::RuntimeWarning",
         }
+        if self.redis.folder:  # goes with the project; a worker that is killed leaves folders there
+            ours["TMPDIR"] = self.redis.folder
         return project_environment(**ours | self.settings | settings)
 
     def launch_web(self, port: int | None = None, **settings: object) -> Web:
