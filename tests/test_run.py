@@ -201,6 +201,18 @@ def test_kit_ends_a_worker_as_gently() -> None:
         assert project.status(task_id)["state"] == "SUCCESS"
 
 
+@pytest.mark.thorough
+def test_killed_worker_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed worker leaves among the temporary files goes with the project."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it is looked up anew
+    with running(ROOT / "chapters" / "01-polling") as project:
+        os.killpg(project.worker.pid, signal.SIGKILL)
+        assert wait_for(lambda: project.worker.exit_code is not None, 5)
+        assert list(tmp_path.rglob("pymp-*")), "a worker makes one, and removes it when it ends"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_shell_leaves_behind_is_ended(tmp_path: Path) -> None:
     """A command of several programs: when the shell has ended, they are ended, too."""
     process = Process("web", "sleep 1000 & sleep 1000 & wait", tmp_path, dict(os.environ))
