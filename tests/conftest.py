@@ -16,7 +16,7 @@ def built_site() -> Path:
     done = subprocess.run(
         [sys.executable, str(ROOT / "course"), "docs", "--build"],
         cwd=ROOT,
-        env=environment(),
+        env=environment() | {"COURSE_NOTEBOOK_CACHE": str(ROOT / ".cache" / "notebooks-of-tests")},
         capture_output=True,
         text=True,
         timeout=280,

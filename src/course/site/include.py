@@ -17,6 +17,7 @@ there is an error.
 import ast
 import difflib
 import re
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,10 @@ INCLUDE = re.compile(
 )
 SCRIPT_IMPORT = re.compile(r"^import .*?;$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {".py": "python", ".js": "javascript", ".html": "html", ".txt": "text", "": "text"}
+
+
+# A page includes many files of a few states. Cleared for each page: the live server sees changes.
+files_in = cache(app_of)
 
 
 class NotThere(ValueError):
@@ -107,7 +112,7 @@ def script_imports_for(source: str, wanted: range) -> list[int]:
 def new_lines(state: State, path: str, source: str) -> set[int]:
     """The lines, from 1, that the state before does not have; none if the file is all new."""
     before = state_before(state)
-    old_file = app_of(before).get(path) if before else None
+    old_file = files_in(before).get(path) if before else None
     if not old_file:
         return set()
     old = old_file.read_text().splitlines()
@@ -155,7 +160,7 @@ def code_block(state: State, path: str, names: list[str]) -> list[str]:
 
 def file_of(state: State, path: str) -> Path:
     """The file at this place in that state: of a chapter any file, of a step one of its app."""
-    found = app_of(state).get(path) if isinstance(state, Step) else state.folder / path
+    found = files_in(state).get(path) if isinstance(state, Step) else state.folder / path
     if not found or not found.is_file():
         raise NotThere(f"{state} has no file {path}")
     return found
@@ -182,6 +187,7 @@ def space_between(one: range, other: range, lines: list[str]) -> list[str]:
 
 def expand(lines: list[str]) -> list[str]:
     """Replace each include by what it names."""
+    files_in.cache_clear()
     result = []
     for line in map(
         with_numbers, with_wires(with_questions(with_recordings(with_exercises(lines))))

@@ -87,13 +87,14 @@ def note(done: Recording) -> None:
 
 def with_recordings(lines: list[str]) -> list[str]:
     """Replace each include of a recording by its text. Raises NoRecording."""
+    known = {one.name: one for one in recordings()}
     result = []
     for line in lines:
         if match := INCLUDE.match(line):
-            found = [one for one in recordings() if one.name == match["name"]]
-            if not found or not found[0].file.exists():
+            found = known.get(match["name"])
+            if not found or not found.file.exists():
                 raise NoRecording(f"there is no recording {match['name']!r}: ./course record")
-            block = [f'```text title="{found[0].title}"', *found[0].file.read_text().splitlines()]
+            block = [f'```text title="{found.title}"', *found.file.read_text().splitlines()]
             result += [match["indent"] + text if text else "" for text in [*block, "```"]]
         else:
             result.append(line)
