@@ -225,7 +225,24 @@ def test_watch_checks_again_on_save(tmp_path: Path) -> None:
     assert running.returncode == 130
 
 
+NESTED = """
+import os
+here = os.open(".", os.O_RDONLY)
+for _ in range(1500):
+    try:
+        os.mkdir("d", dir_fd=here)
+    except FileExistsError:
+        pass
+    below = os.open("d", os.O_RDONLY, dir_fd=here)
+    os.close(here)
+    here = below
+"""
 HUNGRY = {
+    "folders": (
+        f"{NESTED}os.close(here)\nos.chdir(os.environ['TMPDIR'])\n{NESTED}",
+        "It has ",
+        " folders within one another; the limit is 100.",
+    ),
     "memory": (
         "import time\nmuch = [b'x' * 50_000_000 for _ in range(30)]\ntime.sleep(60)",
         " used ",  # one process, or all of them together: whichever limit is reached first
@@ -241,7 +258,8 @@ HUNGRY = {
         " of files; the limit is 400 MiB.",
     ),
     "temporary files": (
-        "import os, shutil\nshutil.rmtree(os.environ['TMPDIR'], ignore_errors=True)",
+        "import os, pathlib, shutil\n"
+        "shutil.rmtree(pathlib.Path(os.environ['TMPDIR']).parents[1], ignore_errors=True)",
         "The check's folder for temporary files is gone",
         "TMPDIR names another place",
     ),
@@ -257,6 +275,7 @@ def test_project_that_takes_too_much_is_ended(what: str, tmp_path: Path) -> None
     main = (chapter / "main.py").read_text()
     copy_app(chapter, tmp_path / "app", [Edit("main.py", new=f"{code}\n{main}")])
     done = course("check", "01", "--project", tmp_path / "app")
+    subprocess.run(["rm", "-rf", tmp_path / "app"], check=True)  # pytest cannot remove every one
     assert done.returncode == 2, done.stdout
     assert start_of_it in done.stderr
     assert end_of_it in done.stderr

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,7 @@ MOST_PROCESSES = 120
 MOST_MEMORY = 800 * 2**20  # bytes, of one process
 MOST_MEMORY_ALL = 3 * 2**30  # bytes, of all: a browser alone has some hundred million
 MOST_FILES = 400 * 2**20  # bytes, of one file and of all that are written
+MOST_DEPTH = 100  # folders within one another: Python's own tools fail on a thousand
 LOOK_EVERY = 0.5  # seconds
 BROWSER_PROCESSES = ("chrom", "google chrome", "headless_shell")
 
@@ -29,7 +31,7 @@ class LimitWatcher:
         self.problem = ""  # what it took too much of
         is_inside = project is not None and project.is_relative_to(tree.folder)
         self._project = None if is_inside else project
-        self._size_before = size_of(self._project) if self._project else 0
+        self._size_before = size_and_depth(self._project)[0] if self._project else 0
         self._done = threading.Event()
         self._limited: set[int] = set()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -64,6 +66,9 @@ class LimitWatcher:
         members = self.tree.members()
         if len(members) > MOST_PROCESSES:
             return f"It had {len(members)} processes; the limit is {MOST_PROCESSES}."
+        written, depth = self._files()
+        if depth > MOST_DEPTH:
+            return f"It has {depth} folders within one another; the limit is {MOST_DEPTH}."
         memory = []
         for process in members:
             with suppress(psutil.Error):
@@ -71,15 +76,19 @@ class LimitWatcher:
         for what, size, limit in (
             ("A process used {} of memory", max(memory, default=0), MOST_MEMORY),
             ("It used {} of memory", sum(memory), MOST_MEMORY_ALL),
-            ("It wrote {} of files", self._written(), MOST_FILES),
+            ("It wrote {} of files", written, MOST_FILES),
         ):
             if size > limit:
                 return f"{what.format(in_mib(size))}; the limit is {in_mib(limit)}."
         return ""
 
-    def _written(self) -> int:
-        there = size_of(self._project) - self._size_before if self._project else 0
-        return size_of(self.tree.folder) + max(0, there)
+    def _files(self) -> tuple[int, int]:
+        """How much it wrote, in bytes, and how many folders within one another it has."""
+        size, depth = size_and_depth(self.tree.folder)
+        if self._project:
+            there, other = size_and_depth(self._project)
+            size, depth = size + max(0, there - self._size_before), max(depth, other)
+        return size, depth
 
 
 def memory_of(process: psutil.Process) -> int:
@@ -93,10 +102,24 @@ def in_mib(size: int) -> str:
     return f"{size // 2**20} MiB"
 
 
-def size_of(folder: Path) -> int:
-    total = 0
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total
+def size_and_depth(folder: Path) -> tuple[int, int]:
+    size = deepest = 0
+    for depth, entry in entries_in(folder):
+        with suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                deepest = max(deepest, depth)
+            else:
+                size += entry.stat(follow_symlinks=False).st_size
+    return size, deepest
+
+
+def entries_in(folder: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
+    """All that is in the folder, to any depth, and how many folders it is in."""
+    waiting = [(1, str(folder))]
+    while waiting:
+        depth, path = waiting.pop()
+        with suppress(OSError), os.scandir(path) as entries:
+            for entry in entries:
+                yield depth, entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((depth + 1, entry.path))

@@ -6,7 +6,6 @@ child of one that was found.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -57,10 +56,9 @@ class ProcessTree:
         for child in self.children:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(ENDING)
-        for folder, _, _ in os.walk(self.folder):  # a project's own may be read-only
-            with suppress(OSError):
-                os.chmod(folder, 0o700)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # Not shutil: a project's folders may be read-only, and more of them than it can go down.
+        for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            subprocess.run([*command, str(self.folder)], stderr=subprocess.DEVNULL, check=False)
 
     def launch(self, command: list[str], name: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a command. `name` is a part of its mark: end(name) ends it and its children."""

@@ -179,7 +179,10 @@ class LaunchedProject:
             "PYTHONWARNINGS": "always::RuntimeWarning",
         }
         if self.redis.folder:  # goes with the project; a worker that is killed leaves folders there
-            ours["TMPDIR"] = self.redis.folder
+            temporary = Path(self.redis.folder) / "temporary"
+            if not temporary.exists():
+                temporary.mkdir()
+            ours["TMPDIR"] = temporary
         return project_environment(**ours | self.settings | settings)
 
     def launch_web(self, port: int | None = None, **settings: object) -> Web:

@@ -9,6 +9,7 @@ from watchfiles import watch as changes_in
 
 from course.content.exercises import Work, ideas_to_check
 from course.content.printable import printable
+from course.processes.limits import entries_in
 from course.work.folder import WORK, WorkProblem
 from course.work.output import Lines, as_data, say_outcome
 from course.work.progress import STATE, Progress
@@ -68,12 +69,12 @@ def stamps(project: Path) -> dict[str, float]:
     """When each source file was last saved; what a check itself writes is left out."""
     found = {}
     is_source = DefaultFilter()
-    for path in project.rglob("*"):
-        is_own = path.name.startswith(Path(STATE).stem)
-        if not is_own and is_source(Change.modified, str(path)):
+    for _, entry in entries_in(project):
+        is_own = entry.name.startswith(Path(STATE).stem)
+        if not is_own and is_source(Change.modified, entry.path):
             with suppress(OSError):
-                if path.is_file():
-                    found[str(path)] = path.stat().st_mtime
+                if entry.is_file():
+                    found[entry.path] = entry.stat().st_mtime
     return found
 
 
