@@ -139,11 +139,24 @@ def test_refused_as_tasks_start(
 
 def test_refused_as_a_message_is_taken(own_project: Callable[..., RunningProject]) -> None:
     """Redis fills up as a worker takes a message: the worker holds it until Redis has room."""
-    project = own_project()
-    project.worker.signal(signal.SIGSTOP)
-    task_id = project.subscribe("slow+0@example.com")  # the stopped worker's, which waits for one
-    expect("messages in the queue", project.redis.client.llen("celery"), 0)
-    expect("messages noted as taken", project.redis.client.hlen("unacked"), 0)
+    project = own_project("newsletter", "web")
+    client = project.redis.client
+    task_id = project.subscribe("slow+0@example.com")
+    message = str(client.rpop("celery"))
+    project.worker = project.launch_worker()
+    project.wait_worker(project.worker)
+
+    def sent_to_the_stopped_worker() -> bool:
+        """It waits for a message most of the time: if it did as it was stopped, the next is its."""
+        project.worker.signal(signal.SIGSTOP)
+        client.lpush("celery", message)
+        if client.rpop("celery") is None:
+            return True
+        project.worker.signal(signal.SIGCONT)
+        return False
+
+    eventually(sent_to_the_stopped_worker, bool, "the worker waits for a message", within=10)
+    expect("messages noted as taken", client.hlen("unacked"), 0)
     with out_of_memory(project.redis) as words:
         project.worker.signal(signal.SIGCONT)
         wait_for_note(project.worker, words)
