@@ -352,7 +352,7 @@ def test_operators_pages_are_closed(stack: Stack) -> None:
 @pytest.mark.timeout(300)
 def test_web_sees_the_browsers_address(stack: Stack) -> None:
     """The limits for each client count the browser's address, and nobody can feign another."""
-    browser = f'{stack.nginx_host.address.rpartition(".")[0]}.254:0 - "GET /task_status/'
+    browser = f'{stack.net.own_address}:0 - "GET /task_status/'
     url = f"{stack.url}/task_status/not-a-task"
     subprocess.run(["curl", "-ksS", "-H", "X-Forwarded-For: 192.0.2.1", url], check=True)
     eventually(
@@ -375,7 +375,7 @@ def test_scaled_up(stack: Stack) -> None:
 
     def asked() -> int:
         stack.get()
-        return web.says(f"{'198'}")  # a line of the access log, and none of the health check's
+        return web.says(stack.net.own_address)  # in the access log: not the health check's
 
     eventually(asked, bool, "nginx sends requests to the third container", within=10)
 

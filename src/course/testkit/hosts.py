@@ -35,6 +35,16 @@ def ip(arguments: str, check: bool = True) -> bool:
     return done.returncode == 0
 
 
+def output_of(command: str) -> str:
+    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+
+
+def without_ipv6(link: str) -> None:
+    """It would give itself an address, which is new to this machine: see Network."""
+    with suppress(OSError):  # no IPv6 here, or settings that are read-only
+        Path(f"/proc/sys/net/ipv6/conf/{link}/disable_ipv6").write_text("1")
+
+
 @dataclass(frozen=True)
 class Host:
     """One namespace. `link` is the bridge's end of its cable; `names` are all that it has."""
@@ -65,7 +75,7 @@ class Host:
 
 
 class Network:
-    """A bridge, and the hosts on it. This machine is on it, too, as .254."""
+    """A bridge, and the hosts on it. This machine reaches them, and they reach it."""
 
     def __init__(self) -> None:
         self.hosts: list[Host] = []
@@ -74,8 +84,14 @@ class Network:
             n for n in range(len(NETWORKS)) if ip(f"link add course{n} type bridge", check=False)
         )
         self.bridge = f"course{self.number}"
-        ip(f"address add {NETWORKS[self.number]}.254/24 dev {self.bridge}")
+        without_ipv6(self.bridge)
         ip(f"link set {self.bridge} up")
+        # An address of its own here would be new to this machine: a browser that runs meanwhile
+        # takes that for another network, and gives up what it is loading.
+        if output_of("ip -4 -o address show scope global"):
+            ip(f"route add {NETWORKS[self.number]}.0/24 dev {self.bridge}")
+        else:
+            ip(f"address add {NETWORKS[self.number]}.254/24 dev {self.bridge}")
 
     def add(self, name: str, *more_names: str) -> Host:
         place = len(self.hosts) + 1
@@ -85,15 +101,23 @@ class Network:
         ip(f"netns add {namespace}")
         self.hosts.append(host)
         ip(f"link add {link} type veth peer name eth0 netns {namespace}")
+        without_ipv6(link)
         ip(f"link set {link} master {self.bridge} up")
         ip(f"-n {namespace} link set lo up")
         ip(f"-n {namespace} address add {host.address}/24 dev eth0")
         ip(f"-n {namespace} link set eth0 up")
+        ip(f"-n {namespace} route add default dev eth0")
         lines = ["127.0.0.1 localhost", *(f"{other.address} {other.names}" for other in self.hosts)]
         for other in self.hosts:
             (FILES / other.namespace).mkdir(parents=True, exist_ok=True)
             (FILES / other.namespace / "hosts").write_text("\n".join(lines) + "\n")
         return host
+
+    @property
+    def own_address(self) -> str:
+        """The address by which the hosts see this machine."""
+        route = output_of(f"ip route get {self.hosts[0].address}").split()
+        return route[route.index("src") + 1]
 
     def remove(self) -> None:
         for host in self.hosts:
