@@ -1,9 +1,12 @@
-"""Which tests a run leaves out, because it proves the same already."""
+"""Which tests a run leaves out, because it proves the same already; and how long it will take."""
 
 import subprocess
 import sys
 
+import pytest
+
 from course.content.chapters import ROOT, find_chapter
+from course.testkit.progress import Progress
 
 
 def collected(*arguments: str) -> str:
@@ -30,3 +33,15 @@ def test_same_files_are_tested_once() -> None:
     assert [file in in_one_run for file in files] == [True, False, True]
     assert all(file in all_of_it for file in files)
     assert files[1] in alone
+
+
+def test_new_tests_do_not_spoil_the_time_left(pytestconfig: pytest.Config) -> None:
+    """Ten tests that never ran, five of them done, beside many quick ones that are known."""
+    progress = Progress(pytestconfig)
+    names = [f"new-{number}" for number in range(10)]
+    progress.known = {f"known-{number}": 0.01 for number in range(100)} | {"slow": 60.0}
+    progress.names = [*names, "slow"]
+    for name in [*names[:5], "slow"]:
+        progress.done.add(name)
+        progress.took[name] = 60.0
+    assert progress.line().startswith(" 55 %, 6 of 11 tests, about ")

@@ -1,6 +1,7 @@
 """How far a test run is: in per cent, with the time left; what fails is named at once."""
 
 import time
+from statistics import fmean
 
 import pytest
 
@@ -12,6 +13,7 @@ class Progress:
     """A pytest plugin of the process that the reader sees, with xdist its controller.
 
     The time left is what the tests to come took the last time, at the pace of those that are done.
+    One that never ran counts like those among the done that had not run before.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -57,7 +59,8 @@ class Progress:
 
     def line(self) -> str:
         """For example: ` 31 %, 140 of 450 tests, about 62 s left`."""
-        usual = sorted(self.known.values())[len(self.known) // 2] if self.known else 1.0
+        new = [self.took[name] for name in self.done if name not in self.known]
+        usual = fmean(new or self.known.values() or [1.0])
         weights = {name: self.known.get(name, usual) for name in map(plain, self.names)}
         all_of_it = sum(weights.values()) or 1.0
         done = sum(weights.get(name, 0) for name in self.done)
