@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from course.content.chapters import all_chapters, find_chapter
+from course.content.exercises import ideas_to_check
 from course.content.ideas import FAILED, NOT_REACHED, PASSED, START, ideas_of
 from course.content.printable import printable
 from course.content.steps import find_state
@@ -139,6 +140,9 @@ def test_counts_say_what_is_new() -> None:
     assert counts(Result(decisions)) == (
         f"0 of {new} new ideas hold; {len(IDEAS) - new} given ones hold"
     )
+    given = ideas_to_check(find_state("04.1"))  # a step that brings none
+    held = Result([Decision(idea, PASSED) for idea in given])
+    assert counts(held) == f"{len(given)} given ideas hold"
 
 
 def test_what_was_not_reached_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,6 +128,9 @@ def test_work_that_is_begun_is_known(tmp_path: Path) -> None:
     assert is_begun(find_chapter("02"), work)
     assert is_begun(find_state("02.3"), work)
     assert not is_begun(find_chapter("03"), work)
+    Progress.read(work).note(find_chapter("02"), ["a"], {})
+    assert is_begun(find_chapter("03"), work), "the chapter before is finished in it"
+    assert not is_begun(find_chapter("04"), work)
 
 
 def test_step_is_begun_from_the_step_before(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import signal
 import time
 import uuid
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ from course.testkit import (
 
 VIEWS = "project/subscriptions/views.py"
 FOLLOW = "project/subscriptions/static/follow.js"
-WAITERS = 300
+WAITERS = 100  # more than FastAPI has threads
 
 
 def long_poll(
@@ -124,8 +125,9 @@ def test_bad_wait_is_refused(project: RunningProject, wait: str) -> None:
 
 
 def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
-    """300 requests wait at once, the page is served meanwhile, and all learn the end."""
-    task_id = project.subscribe("slow+3@example.com")
+    """100 requests wait at once, the page is served meanwhile, and all learn the end."""
+    project.newsletter.signal(signal.SIGSTOP)  # the task runs until it may go on
+    task_id = project.subscribe("slow+0.1@example.com")
     eventually(
         lambda: project.status(task_id)["state"], lambda s: s == "STARTED", "it starts", within=5
     )
@@ -141,17 +143,21 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
         writer.close()
         return str(json.loads(answer.partition(b"\r\n\r\n")[2])["state"])
 
-    async def crowd() -> tuple[list[str], float]:
+    async def crowd() -> tuple[list[str], int]:
         waiting = [asyncio.create_task(waiter()) for _ in range(WAITERS)]
-        await asyncio.sleep(1)  # all are connected; the task still runs
-        times = []
-        for _ in range(10):
-            start = time.monotonic()
-            await asyncio.to_thread(project.http.get, f"{project.url}/")
-            times.append(time.monotonic() - start)
-        return await asyncio.gather(*waiting), max(times)
+        served = 0
+        try:
+            await asyncio.sleep(1)  # all are connected
+            for _ in range(10):
+                await asyncio.to_thread(project.http.get, f"{project.url}/", timeout=3)
+                served += 1
+        except httpx.TimeoutException:
+            pass
+        finally:
+            project.newsletter.signal(signal.SIGCONT)
+        return await asyncio.gather(*waiting), served
 
-    states, page_seconds = run_async(crowd)
+    states, served = run_async(crowd)
     expect(
         f"the states that {WAITERS} waiters learn",
         set(states),
@@ -160,9 +166,9 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
         look_at=VIEWS,
     )
     expect_that(
-        page_seconds < 1,
-        f"GET / within 1 s, ten times, while {WAITERS} requests wait",
-        f"{page_seconds:.2f} s",
+        served == 10,
+        f"GET / within 3 s, ten times, while {WAITERS} requests wait",
+        f"{served} times",
         usually="the waiting blocks the event loop, or holds a thread each: "
         "await asyncio.sleep(), and asyncio.to_thread() for what blocks",
         look_at=VIEWS,
@@ -179,22 +185,24 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
 
 def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
     """While Redis is frozen and requests wait, the page is served: nothing blocks the loop."""
-    waiting = [f"{project.url}/task_status/{uuid.uuid4()}" for _ in range(5)]
+    waiting = [f"{project.url}/task_status/{uuid.uuid4()}" for _ in range(10)]
 
     async def come_while_redis_is_frozen() -> int:
         answers = 0
         async with httpx.AsyncClient(timeout=10) as client:
             before = project.calls("get")
-            polls = [asyncio.create_task(client.get(url, params={"wait": 2})) for url in waiting]
+            polls = [asyncio.create_task(client.get(url, params={"wait": 5})) for url in waiting]
             # All have looked once, and wait for their next look.
-            await asyncio.to_thread(wait_for, lambda: project.calls("get") >= before + 5, 3)
+            await asyncio.to_thread(wait_for, lambda: project.calls("get") >= before + 10, 3)
             project.redis.signal(signal.SIGSTOP)
             try:
                 await asyncio.sleep(0.6)
-                end = time.monotonic() + 0.8
-                while time.monotonic() < end:
-                    await client.get(f"{project.url}/")
-                    answers += 1
+                # Each query is given up after a second. On the loop, one would wait for the other.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(4):
+                        while answers < 4:
+                            await client.get(f"{project.url}/")
+                            answers += 1
             finally:
                 project.redis.signal(signal.SIGCONT)
             await asyncio.gather(*polls)
@@ -202,9 +210,9 @@ def test_blocking_reads_stay_off_the_loop(project: RunningProject) -> None:
 
     answers = run_async(come_while_redis_is_frozen)
     expect_that(
-        answers >= 4,
-        "GET / is answered again and again while Redis is frozen",
-        f"answered {answers} times in 0.8 s or more",
+        answers == 4,
+        "GET / is answered four times within 4 s while Redis is frozen",
+        f"answered {answers} times",
         usually="the state is looked up on the event loop; asyncio.to_thread takes it off",
         look_at=VIEWS,
     )

@@ -103,10 +103,19 @@ def progress_names_second_attempt(project: RunningProject, address: str) -> Iter
 def test_page_shows_progress(project: RunningProject, page: Page) -> None:
     """The page shows what the task says of its progress."""
     page.add_init_script(KEEP_TEXTS)
+    frames: list[str] = []
+    page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: frames.append(str(frame))))
     page.goto(project.url)
     page.get_by_label("e-mail").fill(f"busy+1@{uuid.uuid4().hex}.example.com")
     page.get_by_role("button").click()
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
+    expect_that(
+        any("attempt" in frame for frame in frames),
+        "a frame with the task's progress, which names its attempts",
+        frames,
+        usually="the task does not publish its progress, or the view does not send it",
+        look_at="project/subscriptions/tasks.py",
+    )
     texts: list[str] = page.evaluate("window.texts")
     expect_that(
         any("attempt" in text for text in texts),

@@ -15,7 +15,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
@@ -198,7 +198,8 @@ def folder_of(state: State) -> Iterator[Path]:
 def given_ideas(chapter: Chapter) -> list[Idea]:
     """The chapter's ideas that no step brings: they hold from the start."""
     brought = {key for step in steps_of(chapter) for key in step.idea_keys}
-    return [idea for idea in ideas_of(chapter) if idea.key not in brought]
+    given = [idea for idea in ideas_of(chapter) if idea.key not in brought]
+    return [replace(idea, is_new=False) for idea in given] if brought else given
 
 
 def own_ideas(step: Step) -> list[Idea]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from course.content.chapters import CHAPTERS, ROOT, UnknownChapter
+from course.content.chapters import CHAPTERS, ROOT, Chapter, UnknownChapter
 from course.content.printable import printable
 from course.content.steps import (
     State,
@@ -63,8 +63,11 @@ def start(state: State, fresh: bool = False, work: Path = WORK) -> Path | None:
 
 
 def is_begun(state: State, work: Path = WORK) -> bool:
-    """Has `work` been begun for this chapter already?"""
-    return Progress.read(work).data.get("started") == chapter_of(state).number
+    """Has `work` been begun for this chapter already, or finished the one before?"""
+    progress, chapter = Progress.read(work), chapter_of(state)
+    before = state_before(chapter)
+    has_finished = isinstance(before, Chapter) and progress.is_done(before)
+    return has_finished or progress.data.get("started") == chapter.number
 
 
 def copy_start(state: State, target: Path) -> None:

@@ -122,16 +122,17 @@ def say_outcome(
 
 
 def counts(result: Result) -> str:
-    """For example: 3 of 9 new ideas hold; 28 given ones hold."""
+    """For example: 3 of 9 new ideas hold; 28 given ones hold. Or: 38 given ideas hold."""
     new = [decision for decision in result.decisions if decision.idea.is_new]
     given = [decision for decision in result.decisions if not decision.idea.is_new]
     hold = [decision for decision in new if decision.state == PASSED]
-    text = f"{len(hold)} of {len(new)}{' new' if given else ''} ideas hold"
-    if given:
-        good = sum(decision.state == PASSED for decision in given)
-        of_all = "" if good == len(given) else f" of {len(given)}"
-        text += f"; {good}{of_all} given ones hold"
-    return text
+    good = sum(decision.state == PASSED for decision in given)
+    given_hold = f"{good}{'' if good == len(given) else f' of {len(given)}'} given"
+    if not new:
+        return f"{given_hold} ideas hold"
+    if not given:
+        return f"{len(hold)} of {len(new)} ideas hold"
+    return f"{len(hold)} of {len(new)} new ideas hold; {given_hold} ones hold"
 
 
 def next_command(what: Work, where: str) -> str:
