@@ -122,6 +122,23 @@ def test_open_sockets_do_not_delay_the_end(project: RunningProject) -> None:
         expect("the close code", follower.close_code(), 1012)
 
 
+def test_deadline_ends_the_socket(project: RunningProject) -> None:
+    """A task that does not end: after WS_DEADLINE_SECONDS its socket is closed with 1013."""
+    web = project.web_with(WS_DEADLINE_SECONDS="1")
+    with project.follow(project.pending_task(), web) as follower:
+        follower.next()
+        code = follower.close_code(
+            within=10, usually="the view waits without a limit: asyncio.wait(..., timeout=limit)"
+        )
+        expect(
+            "the close code",
+            code,
+            1013,
+            usually="the end of the time limit has no close code of its own",
+            look_at=VIEWS,
+        )
+
+
 @pytest.mark.parametrize("task_id", ["1", "no-uuid", "0" * 5_000])
 def test_bad_id_is_refused_at_the_handshake(project: RunningProject, task_id: str) -> None:
     """An id that is no UUID is refused at the handshake, with 403."""

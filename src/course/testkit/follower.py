@@ -131,7 +131,11 @@ class Follower:
             if status.get("state") in FINAL:
                 return status
 
-    def close_code(self, within: float = 5) -> int | None:
+    def close_code(
+        self,
+        within: float = 5,
+        usually: str = "the view goes on waiting after it has sent the final state",
+    ) -> int | None:
         """Wait for the server to close, and return its close code. Reads what is left."""
         __tracebackhide__ = True
         try:
@@ -143,7 +147,7 @@ class Follower:
             raise NotAsExpected(
                 f"the server closes the socket within {within:g} s",
                 f"it is still open, after {self.so_far}",
-                "the view goes on waiting after it has sent the final state",
+                usually,
                 WS_VIEWS,
             ) from None
 
