@@ -199,7 +199,7 @@ def given_ideas(chapter: Chapter) -> list[Idea]:
     """The chapter's ideas that no step brings: they hold from the start."""
     brought = {key for step in steps_of(chapter) for key in step.idea_keys}
     given = [idea for idea in ideas_of(chapter) if idea.key not in brought]
-    return [replace(idea, is_new=False) for idea in given] if brought else given
+    return [replace(idea, is_new=False) for idea in given]
 
 
 def own_ideas(step: Step) -> list[Idea]:

@@ -35,8 +35,8 @@ def ip(arguments: str, check: bool = True) -> bool:
     return done.returncode == 0
 
 
-def output_of(command: str) -> str:
-    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+def output_of(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout
 
 
 def without_ipv6(link: str) -> None:
@@ -62,9 +62,7 @@ class Host:
 
     def output(self, *command: str) -> str:
         """What a short command prints on this host."""
-        words = ["ip", "netns", "exec", self.namespace, *command]
-        done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=10)
-        return done.stdout
+        return output_of("ip", "netns", "exec", self.namespace, *command)
 
     def cut(self) -> None:
         """Pull the cable: packets are lost, and nobody is told."""
@@ -88,7 +86,7 @@ class Network:
         ip(f"link set {self.bridge} up")
         # An address of its own here would be new to this machine: a browser that runs meanwhile
         # takes that for another network, and gives up what it is loading.
-        if output_of("ip -4 -o address show scope global"):
+        if output_of("ip", "-4", "-o", "address", "show", "scope", "global"):
             ip(f"route add {NETWORKS[self.number]}.0/24 dev {self.bridge}")
         else:
             ip(f"address add {NETWORKS[self.number]}.254/24 dev {self.bridge}")
@@ -116,7 +114,7 @@ class Network:
     @property
     def own_address(self) -> str:
         """The address by which the hosts see this machine."""
-        route = output_of(f"ip route get {self.hosts[0].address}").split()
+        route = output_of("ip", "route", "get", self.hosts[0].address).split()
         return route[route.index("src") + 1]
 
     def remove(self) -> None:

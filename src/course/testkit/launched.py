@@ -180,8 +180,7 @@ class LaunchedProject:
         }
         if self.redis.folder:  # goes with the project; a worker that is killed leaves folders there
             temporary = Path(self.redis.folder) / "temporary"
-            if not temporary.exists():
-                temporary.mkdir()
+            temporary.mkdir(exist_ok=True)
             ours["TMPDIR"] = temporary
         return project_environment(**ours | self.settings | settings)
 
