@@ -10,6 +10,7 @@ import pytest
 from course.content.chapters import find_chapter
 from course.content.ideas import FAILED, ideas_of
 from course.processes.tracebacks import place
+from course.testkit.browser import PageLog
 from course.testkit.evidence import (
     Complaint,
     Weight,
@@ -160,6 +161,54 @@ def test_coroutine_thrown_away_elsewhere_is_found(folder: Path) -> None:
     """The warning names a line of a library: the project's own call is looked at."""
     text = "/venv/trace.py:9: RuntimeWarning: coroutine 'publish' was never awaited"
     assert complaints(text, folder)[0].where == "views.py:5"
+
+
+def test_coroutine_thrown_away_later_is_found(tmp_path: Path) -> None:
+    """The warning names the line at which Python noticed: the call above it is looked at."""
+    code = "async def publish(): ...\n\n\nasync def view():\n    publish()\n    return 1\n\n"
+    (tmp_path / "views.py").write_text(f"{code}async def later():\n    publish()\n")
+    text = "FOLDER/views.py:6: RuntimeWarning: coroutine 'publish' was never awaited"
+    assert complaints(text, tmp_path)[0].where == "views.py:5"
+
+
+def test_client_that_left_is_no_reason(folder: Path) -> None:
+    """A traceback of an earlier client that left does not explain what another client misses."""
+    text = (
+        "Traceback (most recent call last):\nstarlette.websockets.WebSocketDisconnect: (1006, '')"
+    )
+    said = complaints(text, folder)
+    failure = explained("a frame within 10 s", "nothing; before that PENDING", said, folder)
+    assert (failure.because, failure.usually) == ([], "")
+    about_it = explained("no error in the log of the web process", text, said, folder)
+    assert "the client left" in about_it.usually
+
+
+def test_socket_of_another_path(tmp_path: Path) -> None:
+    """The page opens a path that no view has: the line with the path is looked at."""
+    (tmp_path / "follow.js").write_text("\nopenSocket(`/ws/status/${taskId}`);\n")
+    (tmp_path / "wire.js").write_text("export function openSocket(path) {}\n")
+    log = PageLog()
+    refused = "failed: Error during WebSocket handshake: Unexpected response code: 403"
+    log.said.append(
+        (f"WebSocket connection to 'ws://a:1/ws/status/1' {refused}", "http://a/wire.js:1")
+    )
+    failure = explained("the page's line", "PENDING", log.complaints(tmp_path), tmp_path)
+    assert failure.look_at == "follow.js:2"
+    assert "opens /ws/status/1" in failure.usually
+
+
+def test_event_of_another_name(tmp_path: Path) -> None:
+    """An event that nobody sends is named, for addEventListener() does not say so."""
+    (tmp_path / "follow.js").write_text('socket.addEventListener("messages", show);\n')
+    failure = explained(
+        "the page's line for the state: to contain text 'SUCCESS'",
+        "PENDING",
+        [],
+        tmp_path,
+        "test_page_shows_the_result",
+    )
+    assert failure.look_at == "follow.js:1"
+    assert "no event has this name" in failure.usually
 
 
 def test_script_that_ends_with_0_is_heard(tmp_path: Path) -> None:

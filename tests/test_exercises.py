@@ -55,6 +55,8 @@ def test_exercise_is_complete(exercise: Exercise) -> None:
     hints = exercise.hints
     assert len(hints) == HINTS_EACH
     assert all(len(hint) > 40 for hint in hints)
+    prose = [part for hint in hints for part in hint.split("```")[::2]]
+    assert not any(re.search(r"\w\n\w", part) for part in prose)  # a terminal wraps by itself
     ideas = ideas_to_check(exercise)
     assert len({idea.text for idea in ideas}) == len(ideas) >= 2
     assert all(idea.text.endswith(".") for idea in ideas)

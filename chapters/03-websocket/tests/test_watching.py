@@ -84,7 +84,8 @@ def test_raw_asgi_speaks_first(folder: Path) -> None:
     try:
         url = f"http://{HOST}:{port}/"
         wait_for(lambda: answers(url) or process.exit_code is not None, 10)
-        expect_that(answers(url), f"`{command}` runs", process.lines[-3:])
+        last_words = "\n".join(process.lines[-3:]) or "it said nothing"
+        expect_that(answers(url), f"`{command}` runs", last_words, look_at="raw_asgi.py")
         expect("the status of GET /", httpx.get(url).status_code, 200)
         with connect(f"ws://{HOST}:{port}/") as socket:
             frames = list(socket)

@@ -142,7 +142,7 @@ def test_deadline_ends_the_socket(project: RunningProject) -> None:
 @pytest.mark.parametrize("task_id", ["1", "no-uuid", "0" * 5_000])
 def test_bad_id_is_refused_at_the_handshake(project: RunningProject, task_id: str) -> None:
     """An id that is no UUID is refused at the handshake, with 403."""
-    status = project.refusal(task_id, origin=project.web.origin)
+    status = project.handshake_status(task_id, origin=project.web.origin)
     expect(
         "the status of the handshake",
         status,
@@ -155,7 +155,7 @@ def test_bad_id_is_refused_at_the_handshake(project: RunningProject, task_id: st
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://[", None])
 def test_foreign_origin_is_refused(project: RunningProject, origin: str | None) -> None:
     """A page of another origin cannot open the socket: the handshake is refused with 403."""
-    status = project.refusal(str(uuid.uuid4()), origin=origin)
+    status = project.handshake_status(str(uuid.uuid4()), origin=origin)
     expect(
         f"the status of a handshake with Origin: {origin}",
         status,

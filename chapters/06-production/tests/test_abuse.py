@@ -34,7 +34,7 @@ def test_bad_ids_are_refused(project: RunningProject, task_id: str) -> None:
     answer = project.http.get(f"{project.url}/task_status/{task_id}")
     expect_that(answer.status_code in (404, 422), "404 or 422", answer.status_code)
     if len(task_id) < 5000:
-        status = project.refusal(task_id, origin=project.web.origin)
+        status = project.handshake_status(task_id, origin=project.web.origin)
         expect("the status of the handshake", status, 403)
     expect("channels", project.channels(), before)
 
@@ -244,7 +244,7 @@ def test_other_hosts_are_refused(project: RunningProject, host: str) -> None:
     """A Host that is not ours is refused: a name that leads here may be somebody else's."""
     answer = project.http.get(project.url, headers={"Host": host})
     expect(f"the status with Host: {host[:20]}", answer.status_code, 400, look_at=SECURITY)
-    status = project.refusal(
+    status = project.handshake_status(
         str(uuid.uuid4()), origin=f"http://{host}", additional_headers={"Host": host}
     )
     expect_that(status in (400, 403), "a handshake refused with 400 or 403", status)
@@ -297,7 +297,7 @@ def test_heartbeat_that_pages_would_miss_is_refused(project: RunningProject) -> 
 
 def test_handshake_without_origin_is_refused(project: RunningProject) -> None:
     """A handshake that names no origin is refused, too."""
-    expect("the status", project.refusal(str(uuid.uuid4())), 403, look_at=SECURITY)
+    expect("the status", project.handshake_status(str(uuid.uuid4())), 403, look_at=SECURITY)
 
 
 def test_allowed_origin_may_come(project: RunningProject) -> None:

@@ -66,7 +66,7 @@ def test_socket_that_was_closed_no_longer_counts(project: RunningProject) -> Non
 def test_refused_handshake_does_not_count(project: RunningProject) -> None:
     """A handshake that is refused counts neither way."""
     for _ in range(3):
-        project.refusal(str(uuid.uuid4()), origin="https://evil.example")
+        project.handshake_status(str(uuid.uuid4()), origin="https://evil.example")
     expect_open(project, 0, "after three refusals", "the count goes up before accept()")
     with project.follow(str(uuid.uuid4())) as follower:
         follower.next()

@@ -6,6 +6,7 @@ exercises/04/2-announcements/hints.toml        three hints, from a nudge to near
 exercises/04/2-announcements/solution.toml     a solution, as changes to the chapter
 """
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +56,19 @@ class Exercise:
     @property
     def hints(self) -> list[str]:
         hints = tomllib.loads((self.folder / "hints.toml").read_text())["hints"]
-        return [str(hint).strip() for hint in hints]
+        return [unwrapped(str(hint).strip()) for hint in hints]
 
     @property
     def solution(self) -> list[Edit]:
         edits = tomllib.loads((self.folder / "solution.toml").read_text())["edits"]
         return [Edit.read(edit) for edit in edits]
+
+
+def unwrapped(text: str) -> str:
+    """The text with each paragraph on one line; code stays as it is."""
+    parts = text.split("```")
+    parts[::2] = [re.sub(r"(?<!\n)\n(?!\n|$)", " ", part) for part in parts[::2]]
+    return "```".join(parts)
 
 
 def exercises_of(chapter: Chapter) -> list[Exercise]:

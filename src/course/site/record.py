@@ -266,9 +266,9 @@ def origins(folder: Path) -> list[str]:
     with running(folder, "web", settings={}) as project:
         found = []
         for origin in (project.web.origin, "https://evil.example", None):
-            status = project.refusal(str(uuid.uuid4()), origin=origin and Origin(origin))
+            status = project.handshake_status(str(uuid.uuid4()), origin=origin and Origin(origin))
             shown = "http://127.0.0.1:8010" if origin == project.web.origin else origin
-            found.append(f"Origin: {shown or '(none)':24}  {status or 101}")
+            found.append(f"Origin: {shown or '(none)':24}  {status}")
     return found
 
 

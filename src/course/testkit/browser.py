@@ -74,7 +74,8 @@ class PageLog:
         """All of it, with the places in the project's own files."""
         found = []
         for text, place in self.said:
-            where = file_of(place, folder)
+            # A socket is opened by a function that is given its path: that place says nothing.
+            where = "" if text.startswith("WebSocket connection to") else file_of(place, folder)
             # That a resource failed is said below, with its text.
             weight = Weight.ANSWER if text.startswith("Failed to load resource") else Weight.PAGE
             if weight == Weight.PAGE:

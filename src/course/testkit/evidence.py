@@ -162,7 +162,9 @@ def from_traceback(source: str, lines: list[str], folder: Path) -> Complaint:
             break
     text, _ = with_details(lines, number)
     where = own_line(lines, folder)
-    weight = Weight.OWN_LINE if where else Weight.ERROR
+    weight: int = Weight.OWN_LINE if where else Weight.ERROR
+    if "WebSocketDisconnect" in text:  # one client has left: no cause of what another one sees
+        weight += Weight.EARLIER
     return Complaint(source, text, weight, where, own_part(lines, folder))
 
 
@@ -200,8 +202,8 @@ def from_warning(source: str, found: re.Match[str], lines: list[str], folder: Pa
     text = found["text"]
     where = place(found["file"], found["line"], folder)
     name = re.search(r"coroutine '(?:\w+\.)*(?:<locals>\.)?(\w+)' was never awaited", text)
-    if name and not where:  # where it was thrown away: not where it was made
-        where = call_that_is_not_awaited(name[1], folder)
+    if name:  # it was thrown away there, and made by the last call before that line
+        where = call_that_is_not_awaited(name[1], folder, where) or where
     return Complaint(source, text, Weight.OWN_LINE if where else Weight.ERROR, where, lines)
 
 
@@ -256,8 +258,19 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def call_that_is_not_awaited(name: str, folder: Path) -> str:
-    """Where the project's code calls this function and does nothing with what it returns."""
+def call_that_is_not_awaited(name: str, folder: Path, before: str = "") -> str:
+    """Where the project's code calls this function without `await`: the first such call, or the
+    last one in the file of `before` (file:line) that is not behind that line."""
+    calls = calls_that_are_not_awaited(name, folder)
+    if not before:
+        return ":".join(map(str, next(calls, ())))
+    file, _, line = before.partition(":")
+    lines = [number for other, number in calls if other == file and number <= int(line)]
+    return f"{file}:{max(lines)}" if lines else ""
+
+
+def calls_that_are_not_awaited(name: str, folder: Path) -> Iterator[tuple[str, int]]:
+    """File and line of each such call."""
     for path in own_files(folder):
         try:
             tree = ast.parse(text_of(path))
@@ -266,8 +279,7 @@ def call_that_is_not_awaited(name: str, folder: Path) -> str:
         awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and id(node) not in awaited and name_of(node) == name:
-                return f"{path.relative_to(folder)}:{node.lineno}"
-    return ""
+                yield str(path.relative_to(folder)), node.lineno
 
 
 def name_of(call: ast.Call) -> str:

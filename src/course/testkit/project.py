@@ -151,11 +151,11 @@ class RunningProject(LaunchedProject):
                     raise
                 time.sleep(0.2)
 
-    def refusal(self, task_id: str, **options: Any) -> int | None:
-        """Try to open a task's WebSocket: the HTTP status of the refusal, or None if it opens."""
+    def handshake_status(self, task_id: str, **options: Any) -> int:
+        """Try to open a task's WebSocket: the HTTP status of the answer, 101 if it opens."""
         try:
             with connect(self.web.task_socket(task_id), **options):
-                return None
+                return 101
         except InvalidStatus as refused:
             return refused.response.status_code
 
@@ -261,6 +261,7 @@ class RunningProject(LaunchedProject):
             lambda lookups: lookups < 5,
             f"the queries for {whose} have stopped",
             within=within,
+            show=lambda lookups: f"{lookups} queries in a second",
             usually=usually,
             look_at=look_at,
         )
