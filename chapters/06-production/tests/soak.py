@@ -20,6 +20,7 @@ import psutil
 from websockets.exceptions import WebSocketException
 
 from course.processes import Process
+from course.processes.interrupts import ended_by_signals
 from course.testkit import RunningProject, Web, running
 from course.testkit.expect import NotAsExpected
 
@@ -196,7 +197,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
 
-    with running(FOLDER, settings=SETTINGS) as project:
+    with ended_by_signals(), running(FOLDER, settings=SETTINGS) as project:
         project.end(project.worker)
         soak = Soak(project, options.seed)
         project.worker = soak.start_worker()
