@@ -175,11 +175,10 @@ def test_check_that_takes_too_long_is_a_result(tmp_path: Path) -> None:
     assert "limit of time" in result.first_failed.failure.expected
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path: Path) -> None:
-    """Ctrl-C in the middle, even twice: one sentence, and no process and no file is left."""
+def check_under_way(
+    tmp_path: Path,
+) -> tuple["subprocess.Popen[str]", list[psutil.Process], Path]:
+    """A check whose project runs, its processes, and its folder for temporary files."""
     app, temporary = tmp_path / "app", tmp_path / "tmp"
     temporary.mkdir()
     copy_app(find_chapter("01").folder, app, [])
@@ -189,7 +188,25 @@ def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path:
         env=os.environ | {"TMPDIR": str(temporary)},
     )  # fmt: skip
     assert wait_for(lambda: "uvicorn" in commands_of(relatives(running.pid)), 30)
-    members = relatives(running.pid)
+    return running, relatives(running.pid), temporary
+
+
+@pytest.mark.thorough
+def test_killed_check_leaves_nothing(tmp_path: Path) -> None:
+    """SIGKILL in the middle: soon no process and no file is left."""
+    running, members, temporary = check_under_way(tmp_path)
+    running.kill()
+    running.communicate(timeout=30)
+    assert wait_for(lambda: not any(map(is_alive, members)), 20)
+    assert wait_for(lambda: not list(temporary.iterdir()), 20), list(temporary.rglob("*"))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_everything(number: signal.Signals, times: int, tmp_path: Path) -> None:
+    """Ctrl-C in the middle, even twice: one sentence, and no process and no file is left."""
+    running, members, temporary = check_under_way(tmp_path)
     for _ in range(times):
         os.kill(running.pid, number)
         wait_for(lambda: bool(members) and not is_alive(members[0]), 0.1)

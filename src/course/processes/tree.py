@@ -18,6 +18,8 @@ from typing import Any, Self
 
 import psutil
 
+from course.processes.guard import Guard
+
 MARK = "COURSE_CHECK"
 # A check has a Redis and settings of its own: those of the terminal do not reach it.
 NOT_INHERITED = {
@@ -45,10 +47,13 @@ class ProcessTree:
     def __init__(self) -> None:
         self.mark = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="course-check-")).resolve()
+        self.guard = Guard()  # for the case that this process is killed
         self.children: list[subprocess.Popen[bytes]] = []
         self.is_over = False
 
     def __enter__(self) -> Self:
+        self.guard.__enter__()
+        self.guard.folder(self.folder)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -59,6 +64,7 @@ class ProcessTree:
         # Not shutil: a project's folders may be read-only, and more of them than it can go down.
         for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
             subprocess.run([*command, str(self.folder)], stderr=subprocess.DEVNULL, check=False)
+        self.guard.__exit__(*error)
 
     def launch(self, command: list[str], name: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a command. `name` is a part of its mark: end(name) ends it and its children."""
@@ -72,6 +78,7 @@ class ProcessTree:
             command, env=env, stdin=subprocess.DEVNULL, start_new_session=True, **options
         )
         self.children.append(child)
+        self.guard.group(child.pid)
         if self.is_over:
             self.end()
         return child
