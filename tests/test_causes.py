@@ -4,7 +4,7 @@ import pytest
 
 from course.content.causes import Rule, general_rules, rules_of_ideas
 from course.content.chapters import all_chapters
-from course.content.exercises import exercises_of, ideas_to_check
+from course.content.exercises import Work, exercises_of, ideas_to_check
 
 
 @pytest.mark.parametrize("rule", general_rules(), ids=lambda rule: (rule.said or rule.seen)[:40])
@@ -22,6 +22,7 @@ def test_rule_is_the_first_that_fits_its_example(rule: Rule) -> None:
 
 def test_rules_belong_to_ideas() -> None:
     """No rule is left over from an idea that has gone."""
-    exercises = [one for chapter in all_chapters() for one in exercises_of(chapter)]
-    keys = {idea.key for what in (*all_chapters(), *exercises) for idea in ideas_to_check(what)}
+    works: list[Work] = list(all_chapters())
+    works += [exercise for chapter in all_chapters() for exercise in exercises_of(chapter)]
+    keys = {idea.key for work in works for idea in ideas_to_check(work)}
     assert rules_of_ideas().keys() <= keys
