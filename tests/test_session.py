@@ -156,10 +156,10 @@ def test_what_was_not_reached_is_said_once(capsys: pytest.CaptureFixture[str]) -
         lines.say(Decision(idea, PASSED if number % 2 else NOT_REACHED))
     lines.end()
     before, failed, *rest = capsys.readouterr().out.splitlines()
-    assert before == "✓ 1 idea from earlier chapters holds"
+    assert before == "✓ 1 given idea holds"
     assert failed.startswith("✗ ")
     assert rest == [
-        "✓ 3 ideas from earlier chapters hold",
+        "✓ 3 given ideas hold",
         "· 3 ideas after that (not reached)",
     ]
 

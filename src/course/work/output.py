@@ -69,18 +69,19 @@ class Lines:
 
     def say_holding(self) -> None:
         if self.holding:
-            verb = "holds" if self.holding == 1 else "hold"
-            self.say_count(PASSED, self.holding, f"from earlier chapters {verb}")
+            is_one = self.holding == 1
+            ideas = "1 given idea holds" if is_one else f"{self.holding} given ideas hold"
+            self.say_many(PASSED, ideas)
         self.holding = 0
 
     def end(self) -> None:
         self.say_holding()
         if self.not_reached:
-            self.say_count(NOT_REACHED, self.not_reached, "after that (not reached)")
+            s = "" if self.not_reached == 1 else "s"
+            self.say_many(NOT_REACHED, f"{self.not_reached} idea{s} after that (not reached)")
 
-    def say_count(self, state: str, count: int, what: str) -> None:
+    def say_many(self, state: str, ideas: str) -> None:
         mark, style = MARKS[state]
-        ideas = f"{count} idea{'s' if count > 1 else ''} {what}"
         self.console.print(Text.assemble((f"{mark} ", style), ideas))
 
 
