@@ -34,6 +34,7 @@ SETTINGS: dict[str, object] = {
     "WS_FALLBACK_POLL_SECONDS": 2,
 }
 EVERY = 0.15  # seconds between two tasks
+MOST_AT_ONCE = 150  # clients: on a busy machine tasks must not come faster than they are done
 FAULT_EVERY = 6.0  # seconds between two faults, on average
 # Seconds that a client follows its task at most. What a killed worker has held back, another one
 # finds: it searches every 5 s. One that dies while it searches leaves a lock for 30 s.
@@ -57,6 +58,8 @@ class Soak:
         async with httpx.AsyncClient(timeout=10, cookies=cookies) as http:
             while time.monotonic() < until:
                 await asyncio.sleep(EVERY)
+                if len(self.clients) >= MOST_AT_ONCE:
+                    continue
                 task_id = await self.start_task(http)
                 for _ in range(self.random.randint(1, 3)) if task_id else ():
                     leaves = self.random.random() < 0.25
