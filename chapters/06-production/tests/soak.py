@@ -49,6 +49,8 @@ class Soak:
         self.web = project.web
         self.clients: set[asyncio.Task[None]] = set()
         self.unlearned: set[str] = set()
+        self.started_at: dict[str, float] = {}  # of each task
+        self.killed_at: list[float] = []  # workers
 
     async def flow(self, until: float) -> None:
         """Start tasks, each followed by one to three clients, one in four of whom leaves early."""
@@ -83,7 +85,9 @@ class Soak:
             self.ledger[f"tasks refused: {answer.status_code}"] += 1
             return ""
         self.ledger["tasks started"] += 1
-        return str(answer.json()["task_id"])
+        task_id = str(answer.json()["task_id"])
+        self.started_at[task_id] = time.monotonic()
+        return task_id
 
     async def stay(self, task_id: str) -> None:
         """Follow the task as the page does, until its end is learned."""
@@ -151,14 +155,8 @@ class Soak:
                 self.random.choice(pool).kill()
 
     async def kill_worker(self) -> None:
-        """Kill it while Redis stands still: by then it has noted what it has taken.
-
-        Between the two it would lose a task: docs/under/delivery.md says why no app can mend that.
-        """
-        self.project.redis.signal(signal.SIGSTOP)
-        await asyncio.sleep(1)
+        self.killed_at.append(time.monotonic())
         self.project.worker.kill()
-        self.project.redis.signal(signal.SIGCONT)
 
     async def supervise(self) -> None:
         """Start the worker again when it has ended, as systemd or a container's engine does."""
@@ -179,6 +177,26 @@ class Soak:
         await asyncio.gather(self.flow(until - 5), self.faults(until - 15))
         await asyncio.gather(*self.clients)
         supervisor.cancel()
+
+
+def taken_along(soak: Soak) -> list[str]:
+    """The tasks that Redis has given to a worker which was killed before it had noted them.
+
+    Redis as broker has this gap, of one task a worker at most: see docs/under/delivery.md. Such a
+    task is in no queue, and no worker has said that it received it.
+    """
+    project, found = soak.project, []
+    logs = "\n".join(line for process in project.processes for line in process.lines)
+    kept = project.redis.client.lrange("celery", 0, -1) + project.redis.client.hvals("unacked")
+    for task_id in soak.unlearned:
+        is_pending = project.status(task_id, soak.web)["state"] == "PENDING"
+        is_known = f"[{task_id}] received" in logs or any(task_id in message for message in kept)
+        if is_pending and not is_known:
+            found.append(task_id)
+            after = [at - soak.started_at[task_id] for at in soak.killed_at]
+            seconds = min((one for one in after if one > -1), default=0)
+            print(f"{task_id} was started {seconds:.2f} s before a worker was killed, and lost.")
+    return found
 
 
 def left_behind(project: RunningProject, web: Web) -> dict[str, int]:
@@ -207,7 +225,9 @@ def main() -> int:
         asyncio.run(soak.run(options.minutes))
         time.sleep(5)
         left = left_behind(project, soak.web)
-        for task_id in sorted(soak.unlearned)[:10]:
+        taken = taken_along(soak)
+        soak.ledger["tasks taken along by a killed worker"] = len(taken)
+        for task_id in sorted(soak.unlearned.difference(taken))[:10]:
             print("not learned:", project.status(task_id, soak.web))
             for process in project.processes:
                 print("\n".join(line for line in process.lines if task_id in line))
@@ -215,9 +235,15 @@ def main() -> int:
     for name, number in [*sorted(soak.ledger.items()), *left.items()]:
         print(f"{number:8} {name}")
     ledger = soak.ledger
-    lost = ledger["clients that stay"] - ledger["ends learned"]
-    good = not lost and not any(left.values()) and ledger["ends learned"] > 0
-    print("Nothing was lost, and nothing is left." if good else "SOMETHING WAS LOST OR IS LEFT.")
+    lost = len(soak.unlearned.difference(taken))
+    good = (
+        not lost
+        and len(taken) <= len(soak.killed_at)
+        and not any(left.values())
+        and ledger["ends learned"] > 0
+    )
+    what = "Nothing else" if taken else "Nothing"
+    print(f"{what} was lost, and nothing is left." if good else "SOMETHING WAS LOST OR IS LEFT.")
     return 0 if good else 1
 
 
