@@ -83,7 +83,7 @@ def test_page_waits_for_each_answer(project: RunningProject, page: Page) -> None
     expect_page(page.get_by_role("status")).to_contain_text("SUCCESS")
     expect_that(
         not overlaps,
-        "no question while the answer to another is on its way",
+        "no request while the answer to another is on its way",
         f"{len(overlaps)} of them",
         usually="setInterval asks again whether there was an answer or not: "
         "wait for the answer, then for the second",

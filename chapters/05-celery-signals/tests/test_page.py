@@ -65,11 +65,16 @@ def test_second_address_replaces_the_first(project: RunningProject, page: Page) 
 
 
 def test_reload_goes_on_following(project: RunningProject, page: Page) -> None:
-    """After a reload the page still follows its task: the task's id is in the address."""
+    """After a reload, and at another task's address, the page follows the task of the address."""
     page.goto(project.url)
     subscribe(page, "slow+1.5@example.com")
     expect_page(page.get_by_role("status")).to_have_text(re.compile("PENDING|STARTED"))
     page.reload()
+    expect_page(page.get_by_role("status")).to_contain_text("slow+1.5@example.com is subscribed")
+    task_of_the_first = page.evaluate("location.hash")
+    subscribe(page, "slow+0.1@example.com")
+    expect_page(page.get_by_role("status")).to_contain_text("slow+0.1@example.com is subscribed")
+    page.evaluate("hash => { location.hash = hash }", task_of_the_first)
     expect_page(page.get_by_role("status")).to_contain_text("slow+1.5@example.com is subscribed")
 
 

@@ -73,6 +73,8 @@ class LimitWatcher:
         for process in members:
             with suppress(psutil.Error):
                 memory.append(memory_of(process))
+        if sum(memory) > MOST_MEMORY_ALL:  # what processes share, such as a worker's pool, once
+            memory = [exact_memory_of(process) for process in members]
         for what, size, limit in (
             ("A process used {} of memory", max(memory, default=0), MOST_MEMORY),
             ("It used {} of memory", sum(memory), MOST_MEMORY_ALL),
@@ -96,6 +98,14 @@ def memory_of(process: psutil.Process) -> int:
     info = process.memory_info()
     is_browser = process.name().lower().startswith(BROWSER_PROCESSES)
     return int(info.rss - getattr(info, "shared", 0) if is_browser else info.rss)
+
+
+def exact_memory_of(process: psutil.Process) -> int:
+    """Its memory in bytes, with its part of what it shares with others. This takes a while."""
+    with suppress(psutil.Error):
+        info = process.memory_full_info()
+        return int(getattr(info, "pss", info.rss))
+    return 0
 
 
 def in_mib(size: int) -> str:

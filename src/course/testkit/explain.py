@@ -278,7 +278,7 @@ def readable(text: str) -> str:
     """Without regular expressions and the tool's own notes."""
     text = text.partition("Call log:")[0].strip()
     text = re.sub(
-        r"re\.compile\((['\"])(.*?)\1[^)]*\)",
+        r"'?re\.compile\((['\"])(.*?)\1[^)]*\)'?",
         lambda found: "'" + found[2].replace("|", "' or '").replace(r"\d", "0").strip("^$") + "'",
         text,
     )

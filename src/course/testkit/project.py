@@ -57,12 +57,14 @@ class RunningProject(LaunchedProject):
 
     def pending_task(self) -> str:
         """The id of a task that stays PENDING: of one that was never started, or, if the project
-        knows of no such task, of one in a queue that no worker takes from.
+        knows of no such task, of one at a broker that no worker takes from.
         """
         task_id = str(uuid.uuid4())
         if self.http.get(f"{self.url}/task_status/{task_id}").status_code != 404:
             return task_id
-        return self.subscribe("ada@example.com", self.web_with(CELERY_QUEUE="idle"))
+        database, number = self.redis.url.rsplit("/", 1)
+        other = self.web_with(CELERY_BROKER_URL=f"{database}/{int(number) + 1}")
+        return self.subscribe("ada@example.com", other)
 
     @property
     def cookie_header(self) -> dict[str, str]:
