@@ -71,7 +71,7 @@ def test_clients_that_leave_leave_nothing(project: RunningProject) -> None:
         "no channel is left that the clients' views subscribed to",
         within=5,
         usually="the view only sends, so it never notices that its client left; "
-        "or it unsubscribes by an exception, which broadcaster 0.2.0 does not survive",
+        "or what unsubscribes is left out when the view ends by an exception",
         look_at=VIEWS,
     )
 

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.thorough, pytest.mark.timeout(180)]
 CELERY = "project/celery_utils.py"
 VIEWS = "project/subscriptions/views.py"
 SOON = {"CELERY_VISIBILITY_TIMEOUT": "5", "NEWSLETTER_DEADLINE_SECONDS": "4"}
+ACKED = "the task was acknowledged as it began: with task_acks_late it is when it has ended"
 RESTORED_WITHIN = 30  # seconds after the visibility time-out
 FORGOTTEN_WITHIN = 60  # seconds after the death of a worker that held the lock of that search
 
@@ -104,7 +105,8 @@ class TestWorkersDeath:
             project.wait_worker(worker)
         task_id = started(project, "slow+3@example.com")
         self.kill_the_one_with(task_id, workers)
-        last = project.follow_to_the_end(task_id, within=5 + RESTORED_WITHIN + 3)
+        within = 5 + RESTORED_WITHIN + 3
+        last = project.follow_to_the_end(task_id, within=within, usually=ACKED, look_at=CELERY)
         expect("the last state", last["state"], "SUCCESS", look_at=CELERY)
 
     def test_run_again_although_the_lock_is_held(
@@ -119,7 +121,8 @@ class TestWorkersDeath:
         lock_seconds = seconds_of_the_lock(project)
         project.redis.client.set("unacked_mutex", "dead", ex=lock_seconds)
         self.kill_the_one_with(task_id, workers)
-        last = project.follow_to_the_end(task_id, within=FORGOTTEN_WITHIN + 3)
+        within = FORGOTTEN_WITHIN + 3
+        last = project.follow_to_the_end(task_id, within=within, usually=ACKED, look_at=CELERY)
         expect("the last state", last["state"], "SUCCESS", look_at=CELERY)
 
     def kill_the_one_with(self, task_id: str, workers: list[Process]) -> None:

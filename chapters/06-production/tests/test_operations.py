@@ -242,7 +242,7 @@ def test_tasks_a_minute_are_limited(project: RunningProject) -> None:
         usually="the tasks of a client are not counted"
         if 429 not in statuses
         else ALL_COUNT_AS_ONE,
-        look_at=VIEWS if 429 not in statuses else "Procfile",
+        look_at="project/limits.py" if 429 not in statuses else "Procfile",
     )
     refused = answers[statuses.index(429)]
     expect_that("retry-after" in refused.headers, "Retry-After", dict(refused.headers))

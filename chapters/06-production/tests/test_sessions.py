@@ -148,7 +148,7 @@ def test_repeated_request_starts_one_task(project: RunningProject) -> None:
         len(ids),
         1,
         usually="the task's id is not made from the key",
-        look_at=VIEWS,
+        look_at=SESSIONS,
     )
     with stranger(project) as other:
         others = other.post("/subscriptions", json=email, headers=key).json()["task_id"]

@@ -4,14 +4,15 @@ import itertools
 import os
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from course.cli.terminal import fail, states
+from course.cli.terminal import console, fail, states
 from course.content.chapters import ROOT, UnknownChapter
-from course.content.steps import Step, find_state, ideas_up_to
+from course.content.steps import STEP_NAME, Step, find_state, ideas_up_to
 from course.processes import ProjectProblem, RedisProblem
 from course.processes.run import Options, Runner
 from course.work.folder import WorkProblem, project_to_run
@@ -21,7 +22,8 @@ PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 # Tests mostly wait, for processes that start and for tasks that end: more of them than cores.
-TEST_OPTIONS = ["-q", "--progress", "--numprocesses", str(min(8, 1 + 2 * (os.cpu_count() or 2)))]
+TEST_OPTIONS = ["-q", "--progress", "--tb=short"]
+TEST_OPTIONS += ["--numprocesses", str(min(8, 1 + 2 * (os.cpu_count() or 2)))]
 
 
 class WithBareWires(TyperCommand):
@@ -136,10 +138,24 @@ def run_tests(
                 paths = [str(state.folder.relative_to(ROOT))]
         except UnknownChapter as problem:
             raise fail(problem) from None
+    project = value_of("--project", context.args)
+    if project and not STEP_NAME.fullmatch(project) and not Path(project).is_dir():
+        raise fail(f"There is no folder {project} to test.")
+    console.print(f"Testing {project or ', '.join(paths) or 'everything'}.", soft_wrap=True)
     command = [sys.executable, "-m", "pytest", *TEST_OPTIONS, *(["-m", ""] if all_tests else [])]
     command += [*paths, *options]
     os.chdir(ROOT)
     os.execv(command[0], command)  # a parent would kill it a moment after Ctrl-C, half-way
+
+
+def value_of(option: str, arguments: list[str]) -> str:
+    """What follows this option, or stands behind its `=`; empty if it is not given."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == option:
+            return following
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
+    return ""
 
 
 def lab(context: typer.Context) -> None:

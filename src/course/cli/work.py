@@ -49,6 +49,12 @@ def start(
         console.print(
             f"Its steps: {', '.join(f'{step} {step.name}' for step in steps)}.", soft_wrap=True
         )
+    else:
+        console.print(
+            "It has no steps: its lesson breaks the finished chapter and mends it. To build it all "
+            "the same, see what changes, file by file: ./course diff 05 06",
+            soft_wrap=True,
+        )
     first = found if isinstance(found, Step) else next(iter(steps), found)
     console.print(
         f"Change the code in work/, see it with ./course run work, and check it with "

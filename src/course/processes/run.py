@@ -20,7 +20,7 @@ from honcho.printer import Message, Printer
 
 from course.processes.guard import Guard
 from course.processes.interrupts import Ended, signals_as_flag
-from course.processes.ports import HOST, answers, free_port, port_problem
+from course.processes.ports import HOST, answers, free_port, is_free, port_problem
 from course.processes.process import Process, project_environment, stop_all
 from course.processes.procfile import ProjectProblem, read_procfile
 from course.processes.redis import Redis, redis_server
@@ -235,7 +235,8 @@ class Runner:
         }
         for option, port in ports.items():
             if problem := port_problem(port):
-                other = port + 10 if port > 1023 else port + 8000
+                first = port + 10 if port > 1023 else port + 8000
+                other = next((n for n in range(first, 65_536, 10) if is_free(n)), first)
                 raise ProjectProblem(
                     f"Port {port} is {problem}. "
                     f"Choose another port with {option}, for example {option} {other}."

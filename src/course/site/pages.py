@@ -111,4 +111,4 @@ def described(change: Change, after: Chapter) -> list[str]:
         code = [f'``` {{ .diff title="{change.path}" }}', *change.lines, "```"]
     is_app = not change.path.startswith("tests/")
     fold = "???+" if is_app else "???"
-    return [said, "", f'{fold} note "{change.path}"', "", *[f"    {line}" for line in code]]
+    return [said, "", f'{fold} note "`{change.path}`"', "", *[f"    {line}" for line in code]]

@@ -90,7 +90,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no browser"))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    if (
+        exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        and "not thorough" in config.option.markexpr
+    ):
+        terminalreporter.write_line(
+            "No test ran. If the name is right, it is that of a slow test: add --all."
+        )
     skipped = terminalreporter.stats.get("skipped", [])
     without_browser = [report for report in skipped if "no browser" in str(report.longrepr)]
     if without_browser:

@@ -139,15 +139,17 @@ class RunningProject(LaunchedProject):
             yield Follower(connection)
 
     def follow_to_the_end(
-        self, task_id: str, web: Web | None = None, within: float = 20
-    ) -> TaskStatus:
+        self, task_id: str, web: Web | None = None, within: float = 20, *, usually: str = "",
+        look_at: str = WS_VIEWS,
+    ) -> TaskStatus:  # fmt: skip
         """Follow the task as the page does: when the connection is lost, come back."""
         __tracebackhide__ = True
         deadline = time.monotonic() + within
         while True:
             try:
                 with self.follow(task_id, web) as follower:
-                    return follower.until_final(max(0.1, deadline - time.monotonic()))
+                    seconds = max(0.1, deadline - time.monotonic())
+                    return follower.until_final(seconds, usually=usually, look_at=look_at)
             except (OSError, NotAsExpected):
                 if time.monotonic() > deadline:
                     raise
