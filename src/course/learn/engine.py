@@ -13,7 +13,7 @@ from typing import Self
 
 from course.content.chapters import Chapter, all_chapters, find_chapter
 from course.content.hints import hints_for
-from course.content.ideas import FAILED, NOT_REACHED, PASSED, SKIPPED, Idea, ideas_of
+from course.content.ideas import FAILED, NOT_REACHED, PASSED, SKIPPED, START, Idea, ideas_of
 from course.content.printable import printable
 from course.content.steps import (
     find_state,
@@ -216,7 +216,7 @@ class Engine:
                 break
             step = steps[step.number]  # its number counts from 1: this is the next one
             ideas = own_ideas(step)
-        if not result.problem:
+        if not result.problem and not is_at_the_start(result):
             self._forget_others(serial, chapter)
         seconds = round(time.monotonic() - began, 1)
         self._show(serial, is_running=False, problem=printable(result.problem), seconds=seconds)
@@ -234,10 +234,13 @@ class Engine:
 
     def _check(self, serial: int, chapter: Chapter, ideas: list[Idea], first: list[str]) -> Result:
         result = Result([])
+        before = self.store.state.judgement.decided
+        self._show(serial, ideas=before + len(ideas))
 
         def show(decision: Decision) -> None:
             if self._is_current(serial):
                 self._show_decision(serial, chapter, ideas, decision)
+                self._show(serial, decided=self.store.state.judgement.decided + 1)
 
         with ProcessTree() as tree:
             with self._lock:
@@ -249,7 +252,7 @@ class Engine:
             finally:
                 with self._lock:
                     self._tree = None
-        if not result.problem and self._is_current(serial):
+        if not result.problem and not is_at_the_start(result) and self._is_current(serial):
             for decision in result.of(NOT_REACHED):
                 self._show_decision(serial, chapter, ideas, decision)
         return result
@@ -312,6 +315,11 @@ class Engine:
             tuple(printable(line) for line in failure.log[-LOG_LINES:]),
             the_log_of(failure.log_of) if failure.log else "",
         )
+
+
+def is_at_the_start(result: Result) -> bool:
+    """The project does not start: that says nothing of the ideas, and what held is still shown."""
+    return result.first_failed is not None and result.first_failed.idea.key == START
 
 
 def file_of(chapter: Chapter, key: str) -> Path:

@@ -88,7 +88,12 @@ class Runs:
             with self._lock:
                 self._runner = None
                 self._store.change_run(
-                    state=STOPPED, problem=problem, page_answers=False, wires="", processes={}
+                    state=STOPPED,
+                    problem=problem,
+                    page_answers=False,
+                    wires="",
+                    redis="",
+                    processes={},
                 )
 
     @contextmanager
@@ -97,7 +102,7 @@ class Runs:
     ) -> Iterator[tuple[Wires, str]]:
         with Tap(redis_url, newsletter_url) as tap:
             url = Page(tap).url
-            self._store.change_run(wires=url)
+            self._store.change_run(wires=url, redis=redis_url)
             yield tap, f"The wires are at {url}"
 
     # The log of the run: see course.processes.run.Log.

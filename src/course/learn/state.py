@@ -91,6 +91,8 @@ class Judgement:
     hints: tuple[str, ...] = ()  # those that were taken for what fails first
     hints_in_all: int = 0
     seconds: float = 0.0
+    decided: int = 0  # ideas, of those that are judged
+    ideas: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class RunState:
     page_answers: bool = False
     starts: int = 0  # how often its page has answered after a start: another number, reload it
     wires: str = ""
+    redis: str = ""  # its address
     processes: dict[str, int | None] = field(default_factory=dict)  # exit codes; None: it runs
 
 

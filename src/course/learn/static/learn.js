@@ -20,6 +20,20 @@ function make(tag, text = "", className = "") {
   return element;
 }
 
+// A text with `code` and ```code of several lines``` in it.
+function marked(text) {
+  return text.split("```").flatMap((part, at) => {
+    if (at % 2) return [make("pre", part.trim())];
+    return part.split("`").map((piece, number) => (number % 2 ? make("code", piece) : piece));
+  });
+}
+
+function makeMarked(tag, text) {
+  const element = make(tag);
+  element.append(...marked(text));
+  return element;
+}
+
 // Commands.
 
 function showProblem(text) {
@@ -87,7 +101,7 @@ function showStep(step, openStep, judgement) {
   const line = lines.get(step.name) ?? newLine(step);
   const state = step.name === "" && step.state === "green" ? "given" : step.state;
   const isBefore = !step.is_current && judgement.serial > 0 && !["not yet", "no check"].includes(step.state);
-  line.classList.toggle("learn-open-step", step.name === openStep);
+  line.classList.toggle("learn-open-step", step.name !== "" && step.name === openStep);
   line.classList.toggle("learn-before", isBefore);
   const colour = { green: "learn-green", given: "learn-green", red: "learn-red" }[state] ?? "";
   const [mark, title, word] = line.querySelectorAll("summary > span");
@@ -118,9 +132,10 @@ function showSteps({ chapter, judgement, work }) {
   const running = isMine && judgement.is_running;
   const saved = judgement.saved.length ? `Saved ${judgement.saved.slice(0, 3).join(", ")}. ` : "";
   const done = judgement.serial ? `Judged in ${judgement.seconds.toFixed(1)} s.` : "";
+  const judging = `Judging … ${judgement.decided} of ${count(judgement.ideas, "idea")}`;
   const unseen = chapter.steps.flatMap(({ ideas }) => ideas).filter(([, state]) => state === "not checked");
   const without = unseen.length ? ` ${count(unseen.length, "idea")} not checked: no browser was found.` : "";
-  setText(part("judged"), isMine && work.exists ? saved + (running ? "Judging …" : done + without) : "");
+  setText(part("judged"), isMine && work.exists ? saved + (running ? judging : done + without) : "");
 
   const isBroken = chapter.steps[0].state === "red";
   const at = open ? `${open.name}: ${open.state}` : chapter.is_done ? "all green" : "";
@@ -144,7 +159,10 @@ function showNext(chapter, open, work) {
   } else if (chapter.is_done && nextLesson) {
     link.href = nextLesson.href;
     link.textContent = `chapter ${Number(after)}`;
-    next.replaceChildren("Every step is green. Next: ", link, ".");
+    const exercises = make("a", "the exercises");
+    exercises.href = "#exercises";
+    const isThere = document.getElementById("exercises");
+    next.replaceChildren("Every step is green. Next: ", ...(isThere ? [exercises, " or "] : []), link, ".");
   } else {
     next.replaceChildren(chapter.is_done ? "Every step is green." : "");
   }
@@ -168,7 +186,7 @@ function showFailing({ judgement }) {
     ["Look at", [failing.look_at]],
   ];
   const rows = why.flatMap(([label, texts]) => {
-    const said = texts.filter(Boolean).map((text) => make("dd", text));
+    const said = texts.filter(Boolean).map((text) => makeMarked("dd", text));
     return said.length ? [make("dt", label), ...said] : [];
   });
   part("why").replaceChildren(...rows);
@@ -178,10 +196,11 @@ function showFailing({ judgement }) {
   setText(log.querySelector("pre"), failing.log.join("\n"));
 
   const { hints, hints_in_all: inAll } = judgement;
-  const shown = hints.map((text, at) => make("li", `Hint ${at + 1} of ${inAll}: ${text}`));
+  const shown = hints.map((text, at) => makeMarked("li", `Hint ${at + 1} of ${inAll}: ${text}`));
   part("hints").replaceChildren(...shown);
-  part("hint").disabled = inAll > 0 && hints.length >= inAll;
-  setText(part("hint"), hints.length ? "The next hint" : "Give me a hint");
+  const isLast = inAll > 0 && hints.length >= inAll;
+  part("hint").disabled = isLast;
+  setText(part("hint"), isLast ? "That was the last hint" : hints.length ? "The next hint" : "Give me a hint");
   if (failing.key !== failingKey) {
     failingKey = failing.key;
     setText(part("said"), `Fails first: ${failing.text}`);
@@ -209,8 +228,10 @@ function showRun({ run, work }) {
   if (run.wires) part("wires").href = run.wires;
   const ended = Object.entries(run.processes).filter(([, code]) => code !== null);
   const words = ended.map(([name, code]) => `${name} has ended with exit code ${code}; the log says why.`);
-  const waits = isUp && !run.page_answers && !ended.length ? ", its page does not answer yet" : "";
-  setText(part("run-state"), [run.problem, `It is ${run.state}${waits}.`, ...words].filter(Boolean).join(" "));
+  const waits = isUp && !run.page_answers ? ", its page does not answer yet" : "";
+  const whole = ended.length ? "" : `It is ${run.state}${waits}.`;
+  const redis = isUp && run.redis ? `Its Redis: ${run.redis}` : "";
+  setText(part("run-state"), [run.problem, whole, ...words, redis].filter(Boolean).join(" "));
 
   // Reload the page that was opened from here: its processes have started again.
   if (starts !== null && run.starts > starts && workWindow && !workWindow.closed) {
