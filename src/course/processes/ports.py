@@ -1,13 +1,12 @@
 """Ports of this machine: which are free, and whether a server answers at one."""
 
 import fcntl
+import os
 import random
 import socket
-import sys
 from collections import deque
 from functools import cache
 from http.client import HTTPException, InvalidURL
-from pathlib import Path
 from threading import Lock
 from typing import IO
 from urllib.error import HTTPError
@@ -41,10 +40,15 @@ def free_port() -> int:
 
 @cache
 def reservations() -> IO[bytes] | None:
-    """A file each of whose bytes stands for a port: who has locked it, has been given the port."""
+    """A file each of whose bytes stands for a port: who has locked it, has been given the port.
+
+    One for all the checkouts that a user has on this machine, whatever TMPDIR says.
+    """
+    path = f"/tmp/course-ports-{os.getuid()}"
     try:
-        return (Path(sys.prefix) / "ports").open("ab")
-    except OSError:  # a read-only installation: its processes do not know of each other's ports
+        # Another user may have put a link of that name there.
+        return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
+    except OSError:  # processes do not know of each other's ports
         return None
 
 
