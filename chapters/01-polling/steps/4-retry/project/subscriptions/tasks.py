@@ -25,7 +25,7 @@ class AddressRefused(PublicError):
 )
 def subscribe(email: str) -> str:
     """Subscribe the address. Retries while the service is busy or away; a refusal is final."""
-    # 5 seconds to connect, none for the answer: soft_time_limit limits the task as a whole.
+    # 5 seconds to connect, none for the answer: soft_time_limit limits each run as a whole.
     timeout = httpx.Timeout(None, connect=5)
     with httpx.Client(base_url=str(settings.newsletter_url), timeout=timeout) as client:
         answer = client.post("subscribers", json={"email": email})

@@ -38,7 +38,7 @@ def subscribe(self: "Task[Any, Any]", email: str) -> str:
     publish_progress(
         self.request.id, f"calling the newsletter service, attempt {attempt} of {attempts}"
     )
-    # 5 seconds to connect, none for the answer: soft_time_limit limits the task as a whole.
+    # 5 seconds to connect, none for the answer: soft_time_limit limits each run as a whole.
     timeout = httpx.Timeout(None, connect=5)
     with httpx.Client(base_url=str(settings.newsletter_url), timeout=timeout) as client:
         answer = client.post("subscribers", json={"email": email})
