@@ -150,7 +150,7 @@ def run_tests(
 
 def value_of(option: str, arguments: list[str]) -> str:
     """What follows this option, or stands behind its `=`; empty if it is not given."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         if argument == option:
             return following
         if argument.startswith(f"{option}="):
