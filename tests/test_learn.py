@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from course.content.chapters import find_chapter
-from course.content.ideas import FAILED, PASSED, Idea
+from course.content.ideas import FAILED, PASSED, START, Idea
 from course.content.steps import Step, find_state
 from course.learn import engine as engine_module
 from course.learn.access import Access, read_key
@@ -336,10 +336,10 @@ def test_result_of_an_older_save_is_dropped(project: Path, monkeypatch: pytest.M
     assert len(kept["passed"]) == sum(len(keys) for keys in checked[1:])
 
 
-def test_later_step_is_not_green_by_an_older_save(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mistake in a step that was done: what comes after it is not known any more."""
+def judge_twice(
+    project: Path, monkeypatch: pytest.MonkeyPatch, fails_then: str
+) -> tuple[State, State]:
+    """All holds, then, after a save, this idea fails: the state after each."""
     failing: set[str] = set()
 
     def fake_check(ideas: list[Idea], project: Path, **more: Any) -> Result:
@@ -357,12 +357,32 @@ def test_later_step_is_not_green_by_an_older_save(
     with engine:
         engine.judge()
         assert wait_for(lambda: not engine.store.state.judgement.is_running, 10)
-        assert engine.store.state.chapters["01"].is_done
-        failing.add("test_subscription_is_accepted_at_once")
+        first = engine.store.state
+        failing.add(fails_then)
         engine.judge(saved=[VIEWS])
         assert wait_for(lambda: not engine.store.state.judgement.is_running, 10)
-    steps = engine.store.state.chapters["01"].steps
+    return first, engine.store.state
+
+
+def test_later_step_is_not_green_by_an_older_save(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in a step that was done: what comes after it is not known any more."""
+    first, then = judge_twice(project, monkeypatch, "test_subscription_is_accepted_at_once")
+    assert first.chapters["01"].is_done
+    assert first.judgement.decided == first.judgement.ideas > 20
+    steps = then.chapters["01"].steps
     assert [step.state for step in steps] == ["green", "red", *["not yet"] * 6]
+
+
+def test_project_that_does_not_start_keeps_its_steps(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That says nothing of the steps: what held is still shown, as of an older save."""
+    _, then = judge_twice(project, monkeypatch, START)
+    steps = then.chapters["01"].steps
+    assert [step.state for step in steps] == ["red", *["green"] * 7]
+    assert not any(step.is_judged_by(then.judgement.serial) for step in steps[1:])
 
 
 @pytest.mark.thorough
