@@ -77,7 +77,7 @@ def test_publishing_gives_up_soon(project: RunningProject, queue: Redis) -> None
 
 def test_killed_pool_process_is_run_again(project: RunningProject, queue: Redis) -> None:
     """A task whose pool process is killed is retried, and its client is notified of that."""
-    web = project.start_web(WS_MESSAGE_QUEUE=queue.url)
+    web = project.start_web(WS_MESSAGE_QUEUE=queue.url, WS_FALLBACK_POLL_SECONDS="60")
     worker = start_worker(project, "--concurrency 1", queue)
     with project.follow(project.subscribe("slow+30@example.com", web), web) as follower:
         while follower.next()["state"] != "STARTED":

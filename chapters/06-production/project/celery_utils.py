@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery, states
-from celery.signals import celeryd_init, task_failure, task_postrun, task_revoked
+from celery.signals import celeryd_init, task_failure, task_postrun, task_retry, task_revoked
 from pydantic import BaseModel
 
 from project.broker import use_patient_transports
@@ -127,16 +127,22 @@ def keep_results(conf: Any, **kwargs: Any) -> None:
     conf.result_backend_max_sleep_between_retries_ms = 1000
 
 
-# The signal brings what has happened: nothing has to be queried. Failures have their own signal.
+# The signal brings what has happened: nothing has to be queried. The others have their own signals.
 @task_postrun.connect
 def task_postrun_handler(
     task_id: str, task: Any, state: str | None, retval: Any, **kwargs: Any
 ) -> None:
-    if state and state in (states.SUCCESS, states.RETRY):
-        publish_state(task, task_id, state, retval)
+    if state == states.SUCCESS:
+        publish_state(task, task_id, states.SUCCESS, retval)
 
 
-# Sent in the process that ran the task, and in the worker's main process for one that was killed.
+# This and task_failure are sent in the process that ran the task, and in the worker's main process
+# for one that was killed.
+@task_retry.connect
+def task_retry_handler(request: Any, sender: Any, **kwargs: Any) -> None:
+    publish_state(sender, request.id, states.RETRY, None)
+
+
 @task_failure.connect
 def task_failure_handler(task_id: str, sender: Any, exception: Any, **kwargs: Any) -> None:
     publish_state(sender, task_id, states.FAILURE, exception)
