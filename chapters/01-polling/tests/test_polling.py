@@ -37,7 +37,9 @@ def test_page_asks_once_a_second(project: RunningProject, page: Page) -> None:
         2 <= len(gets) <= 3 or is_ahead,
         "one GET a second, 2 or 3 for a task of 1.2 s",
         f"{len(gets)} GETs",
-        usually="the page asks too often, or not at all",
+        usually="the page asks too often: is there an `await` in front of the Promise that waits?"
+        if len(gets) > 3
+        else "the page does not ask again, or not soon enough",
         look_at=FOLLOW,
     )
 

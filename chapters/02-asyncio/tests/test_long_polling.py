@@ -52,7 +52,10 @@ def test_answer_waits_for_the_end(project: RunningProject) -> None:
     """With ?wait=20 the answer waits for the task's end, and comes soon after it."""
     task_id = project.subscribe("slow+2@example.com")
     eventually(
-        lambda: project.status(task_id)["state"], lambda s: s == "STARTED", "it starts", within=5
+        lambda: project.status(task_id)["state"],
+        lambda s: s == "STARTED",
+        "the task's state is STARTED",
+        within=5,
     )
     state, seconds = long_poll(project, task_id, wait=20, within=8)
     expect(
@@ -134,7 +137,7 @@ def test_hundreds_wait_on_one_process(project: RunningProject) -> None:
         eventually(
             lambda: project.status(task_id)["state"],
             lambda state: state == "STARTED",
-            "it starts",
+            "the task's state is STARTED",
             within=5,
         )
         states, spread = run_async(lambda: crowd(project, web, task_id))

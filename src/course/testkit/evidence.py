@@ -163,7 +163,7 @@ def from_traceback(source: str, lines: list[str], folder: Path) -> Complaint:
     text, _ = with_details(lines, number)
     where = own_line(lines, folder)
     weight: int = Weight.OWN_LINE if where else Weight.ERROR
-    if "WebSocketDisconnect" in text:  # one client has left: no cause of what another one sees
+    if re.search(r"WebSocketDisconnect\b", text):  # no cause of what another client sees
         weight += Weight.EARLIER
     return Complaint(source, text, weight, where, own_part(lines, folder))
 

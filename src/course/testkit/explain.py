@@ -37,6 +37,7 @@ class Cause:
     text: str
     complaint: Complaint | None = None
     look_at: str = ""
+    place: str = ""  # in the code that the rule names: more telling than where it was seen
 
 
 def explain(error: BaseException, folder: Path, record: Record, idea: str = "") -> Failure:
@@ -74,7 +75,7 @@ def explained(
         seen,
         because=[quoted(complaint) for complaint in told[:MOST_SAID]],
         usually=usually,
-        look_at=where or look_at or hinted,
+        look_at=cause.place or where or look_at or hinted,
         log=first.lines[-LOG_LINES:] if first and len(first.lines) > 1 else [],
         log_of=first.source if first else "",
         cause=key_of(cause, first, where) or f"{expected}: {seen}",
@@ -141,9 +142,10 @@ def first_fit(
             groups = rule.match(said, test_saw)
             if groups is None or (place := place_in_code(rule, groups, folder)) is None:
                 continue
-            where = (complaint.where if complaint else "") or place
+            where = (complaint.where if complaint and not rule.code else "") or place
             text = rule.text(groups, bool(where) and is_in_async_function(where, folder))
-            return Cause(text, complaint, where or rule.look_at)
+            named = place if rule.code else ""
+            return Cause(text, complaint, where or rule.look_at, named)
     return None
 
 

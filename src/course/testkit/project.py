@@ -24,6 +24,7 @@ from course.testkit.expect import NotAsExpected, eventually, expect
 from course.testkit.follower import FINAL, WS_VIEWS, Follower, TaskStatus, handshake_refused
 from course.testkit.launched import LaunchedProject, Web
 
+STATUS_WORDS = {404: "there is no such view yet", 500: "the view failed"}
 STATUS_LIMIT = 6.0  # seconds for an answer that need not wait for anything
 SUBSCRIPTION_VIEWS = "project/subscriptions/views.py"
 
@@ -92,7 +93,8 @@ class RunningProject(LaunchedProject):
             "the status of GET /task_status/{task_id}",
             answer.status_code,
             200,
-            usually=f"there is no such view yet, or it failed; it answered {answer.text[:200]}",
+            usually=f"{STATUS_WORDS.get(answer.status_code, 'the view itself answers so')}; "
+            f"it answered {answer.text[:200]}",
             look_at=SUBSCRIPTION_VIEWS,
         )
         return dict(answer.json())
