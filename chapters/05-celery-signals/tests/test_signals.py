@@ -25,7 +25,9 @@ def patient_web(project: RunningProject) -> Web:
 
 def published_elsewhere(commands: list[str], subscribed: set[str]) -> str:
     """That what is published goes to a channel to which nobody subscribes, if it does."""
-    published = [command.split()[1] for command in commands if command.startswith("PUBLISH ")]
+    published = [
+        command.split()[1] for command in commands if command.upper().startswith("PUBLISH ")
+    ]
     others = {one for one in published if one not in subscribed and "celery-task-meta" not in one}
     if not others or not subscribed:
         return ""
