@@ -138,13 +138,13 @@ def run_tests(
                 paths = [str(state.folder.relative_to(ROOT))]
         except UnknownChapter as problem:
             raise fail(problem) from None
+    os.chdir(ROOT)
     project = value_of("--project", context.args)
     if project and not STEP_NAME.fullmatch(project) and not Path(project).is_dir():
         raise fail(f"There is no folder {project} to test.")
     console.print(f"Testing {project or ', '.join(paths) or 'everything'}.", soft_wrap=True)
     command = [sys.executable, "-m", "pytest", *TEST_OPTIONS, *(["-m", ""] if all_tests else [])]
     command += [*paths, *options]
-    os.chdir(ROOT)
     os.execv(command[0], command)  # a parent would kill it a moment after Ctrl-C, half-way
 
 

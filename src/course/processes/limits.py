@@ -73,11 +73,12 @@ class LimitWatcher:
         for process in members:
             with suppress(psutil.Error):
                 memory.append(memory_of(process))
-        if sum(memory) > MOST_MEMORY_ALL:  # what processes share, such as a worker's pool, once
-            memory = [exact_memory_of(process) for process in members]
+        in_all = sum(memory)
+        if in_all > MOST_MEMORY_ALL:  # what processes share, such as a worker's pool, counts once
+            in_all = sum(map(exact_memory_of, members))
         for what, size, limit in (
             ("A process used {} of memory", max(memory, default=0), MOST_MEMORY),
-            ("It used {} of memory", sum(memory), MOST_MEMORY_ALL),
+            ("It used {} of memory", in_all, MOST_MEMORY_ALL),
             ("It wrote {} of files", written, MOST_FILES),
         ):
             if size > limit:
@@ -102,9 +103,12 @@ def memory_of(process: psutil.Process) -> int:
 
 def exact_memory_of(process: psutil.Process) -> int:
     """Its memory in bytes, with its part of what it shares with others. This takes a while."""
-    with suppress(psutil.Error):
-        info = process.memory_full_info()
-        return int(getattr(info, "pss", info.rss))
+    with suppress(psutil.NoSuchProcess):
+        try:
+            info = process.memory_full_info()
+            return int(getattr(info, "pss", info.rss))
+        except psutil.AccessDenied:  # it hides that
+            return memory_of(process)
     return 0
 
 
