@@ -1,7 +1,7 @@
 """What a failure means: rules from what was seen to its cause, data in the files beside this.
 
 general.toml holds what is true in every idea. A file of a test file's name holds, for its ideas,
-what a failure of that idea alone means; see Rule.
+what a failure of that idea alone means, or of several: [["test_one, test_other"]]; see Rule.
 """
 
 import re
@@ -59,6 +59,7 @@ def rules_of_ideas() -> dict[str, list[Rule]]:
     """By the idea's key."""
     found: dict[str, list[Rule]] = {}
     for file in sorted(Path(__file__).parent.glob("test_*.toml")):
-        for key, rules in tomllib.loads(file.read_text()).items():
-            found.setdefault(key, []).extend(read(rules))
+        for keys, rules in tomllib.loads(file.read_text()).items():
+            for key in keys.split(", "):
+                found.setdefault(key, []).extend(read(rules))
     return found

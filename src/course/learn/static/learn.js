@@ -20,11 +20,14 @@ function make(tag, text = "", className = "") {
   return element;
 }
 
-// A text with `code` and ```code of several lines``` in it.
+// A text with `code` and ```code of several lines``` in it. JavaScript's own backticks stay.
 function marked(text) {
   return text.split("```").flatMap((part, at) => {
     if (at % 2) return [make("pre", part.trim())];
-    return part.split("`").map((piece, number) => (number % 2 ? make("code", piece) : piece));
+    return part.split("`").map((piece, number) => {
+      if (number % 2 === 0) return piece;
+      return piece.includes("${") ? `\`${piece}\`` : make("code", piece);
+    });
   });
 }
 
